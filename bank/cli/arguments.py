@@ -1,0 +1,130 @@
+"""What was asked for: the command line, checked once, by name."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from docopt import DocoptExit, docopt
+
+from bank.errors import UsageError
+from bank.ledger.names import account_name
+
+# Which options each verb takes besides --json, which all that print take.
+_OPTIONS = {
+    "insert": {"--dry-run", "--reason", "--key"},
+    "modify": {"--dry-run", "--reason", "--key"},
+    "add": {"--dry-run", "--reason", "--key"},
+    "withdraw": {"--dry-run", "--reason", "--key"},
+    "reset_usage": {"--dry-run", "--reason", "--key"},
+    "hold": {"--dry-run", "--reason", "--key"},
+    "release_hold": {"--dry-run", "--reason"},
+    "delete": {"--dry-run", "--reason", "--key", "--force", "--yes"},
+    "get_sus": set(),
+    "balance": set(),
+    "list": set(),
+    "history": set(),
+    "check_service_units_limit": {"--dry-run"},
+    "enforce": {"--dry-run"},
+    "verify": set(),
+    "migrate": {"--dry-run"},
+    "backup": set(),
+    "restore": {"--dry-run", "--yes"},
+}
+_ALL_OPTIONS = ("--dry-run", "--reason", "--key", "--yes", "--force")
+_SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")
+# Ends up in lines of the log and of the history.
+_MAX_TEXT = 500
+
+
+class Arguments(NamedTuple):
+    """One command line.
+
+    Attributes:
+        verb: what to do, or "--help" or "--version".
+        account: a plain account name, None where the verb takes none or none was given.
+        su: the amount as typed, "" where the verb takes none.
+        file: the path as typed.
+        is_json, is_dry_run, is_yes, is_forced: the options without a value.
+        reason: "" where none was given.
+        key: None where none was given.
+    """
+
+    verb: str
+    account: str | None = None
+    su: str = ""
+    file: str = ""
+    is_json: bool = False
+    is_dry_run: bool = False
+    is_yes: bool = False
+    is_forced: bool = False
+    reason: str = ""
+    key: str | None = None
+
+
+def read_arguments(usage: str, argv: list[str]) -> Arguments:
+    """Read a command line.
+
+    Raises:
+        UsageError: it fits no line of the usage, or an option is abbreviated or not for this verb.
+        InputError: the account is no account name.
+    """
+    _refuse_abbreviations(argv)
+    try:
+        given = docopt(usage, argv, default_help=False)
+    except DocoptExit as error:
+        raise UsageError(
+            f"{_what_is_wrong(argv)}; 'slurm_bank.py --help' shows the usage"
+        ) from error
+    if given["--help"] or given["--version"]:
+        return Arguments("--help" if given["--help"] else "--version")
+    verb = next(name for name in _OPTIONS if given[name])
+    for option in _ALL_OPTIONS:
+        if given[option] and option not in _OPTIONS[verb]:
+            raise UsageError(f"{verb} does not take {option}")
+    for option in ("--reason", "--key"):
+        _refuse_unprintable(option, given[option])
+    name = given["<account>"]
+    return Arguments(
+        verb=verb,
+        account=None if name is None else account_name(name),
+        su=given["<su>"] or "",
+        file=given["<file>"] or "",
+        is_json=bool(given["--json"]),
+        is_dry_run=bool(given["--dry-run"]),
+        is_yes=bool(given["--yes"]),
+        is_forced=bool(given["--force"]),
+        reason=given["--reason"] or "",
+        key=given["--key"],
+    )
+
+
+def _refuse_abbreviations(argv: list[str]) -> None:
+    """Refuse --dry for --dry-run: docopt takes it, until a new option changes what it means."""
+    for word in argv:
+        if word == "--":
+            break
+        option = word.split("=", 1)[0]
+        if word.startswith("--") and option not in _SPELLED_OUT:
+            raise UsageError(f"{option} is not an option{_did_you_mean(option, _SPELLED_OUT)}")
+
+
+def _what_is_wrong(argv: list[str]) -> str:
+    words = [word for word in argv if not word.startswith("-")]
+    if not words:
+        return "no command was given"
+    if words[0] not in _OPTIONS:
+        return f"{words[0]!r} is not a command{_did_you_mean(words[0], _OPTIONS)}"
+    return f"{words[0]} was not given what it takes"
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+
+
+def _refuse_unprintable(option: str, text: str | None) -> None:
+    if text is not None and (not text.isprintable() or not 0 < len(text) <= _MAX_TEXT):
+        raise UsageError(
+            f"{option} takes 1 to {_MAX_TEXT} printable characters on one line, not {text[:40]!r}"
+        )

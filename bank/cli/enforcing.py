@@ -1,0 +1,102 @@
+"""The verbs that bring Slurm and the books together."""
+
+from typing import Any
+
+from bank.cli.arguments import Arguments
+from bank.cli.output import print_json, print_line
+from bank.ledger.amounts import format_su
+from bank.operations import enforcement, looking, releases
+from bank.operations.bank import Bank
+from bank.operations.enforcement import Pass
+
+# A command that brings Slurm up to date for one account holds the lock so long; a pass longer.
+_OTHERS_TAKE_SECONDS = 3
+# More names than this are counted and not listed.
+_NAMES_SHOWN = 20
+
+
+def _enforce(bank: Bank, arguments: Arguments) -> int:
+    passes = enforcement.enforce(
+        bank, wait_seconds=_OTHERS_TAKE_SECONDS, dry_run=arguments.is_dry_run
+    )
+    if arguments.is_json:
+        print_json([done._asdict() for done in passes])
+        return 0
+    for done in passes:
+        _print_pass(done, is_dry_run=arguments.is_dry_run)
+    return 0
+
+
+def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
+    would = "would be " if is_dry_run else ""
+    accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
+    print_line(
+        f"{done.cluster}: {accounts}, {format_su(done.charged)} SUs {would}charged,"
+        f" {len(done.held_now)} {would}held now, {len(done.released)} {would}released,"
+        f" {len(done.held)} held in all"
+    )
+    for what, names in (
+        (f"{would}held now", done.held_now),
+        (f"{would}released", done.released),
+        ("held by others, left alone", done.held_by_others),
+        ("in Slurm and not in the bank", done.unknown),
+        ("in the bank and not in Slurm", done.gone),
+    ):
+        if names:
+            print_line(f"{done.cluster}: {what}: {_listed(names)}")
+    for name, count in done.running_on_held.items():
+        jobs = "job goes" if count == 1 else "jobs go"
+        print_line(f"{done.cluster}: {name} is held; {count} {jobs} on running")
+    for note in done.notes:
+        print_line(f"{done.cluster}: {note}")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    rest = len(names) - _NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _check(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    looking.balance(bank, arguments.account)
+    enforcement.enforce(
+        bank,
+        only=arguments.account,
+        wait_seconds=bank.settings.slurm_timeout_seconds,
+        dry_run=arguments.is_dry_run,
+    )
+    (state,) = looking.balance(bank, arguments.account)
+    _print_state(state, arguments)
+    return 0
+
+
+def _release_hold(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    state = releases.release_hold(
+        bank, arguments.account, reason=arguments.reason, dry_run=arguments.is_dry_run
+    )
+    _print_state(state, arguments)
+    return 0
+
+
+def _print_state(state: dict[str, Any], arguments: Arguments) -> None:
+    if arguments.is_json:
+        print_json(state)
+        return
+    if not state["is_open"]:
+        print_line(f"Account {state['account']} is closed in the bank and not held by it")
+        return
+    limit = "unlimited" if state["limit_su"] is None else state["limit_su"]
+    percent = "" if state["percent"] is None else f" ({state['percent']} %)"
+    print_line(
+        f"Account {state['account']}: {state['used_su']} of {limit} SUs used{percent},"
+        f" held: {state['held']}"
+    )
+
+
+VERBS = {
+    "enforce": _enforce,
+    "check_service_units_limit": _check,
+    "release_hold": _release_hold,
+}

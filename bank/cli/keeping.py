@@ -1,0 +1,58 @@
+"""The verbs that keep the books themselves."""
+
+from bank.cli.arguments import Arguments
+from bank.cli.output import print_json, print_line, require_yes
+from bank.operations import upkeep
+from bank.operations.bank import Bank
+
+
+def _verify(bank: Bank, arguments: Arguments) -> int:
+    found = upkeep.verify(bank)
+    if arguments.is_json:
+        print_json({"agrees": not found, "problems": found})
+    else:
+        for problem in found:
+            print_line(problem)
+        print_line("the books do not agree" if found else "the books agree")
+    return 1 if found else 0
+
+
+def _migrate(bank: Bank, arguments: Arguments) -> int:
+    done = upkeep.migrate(bank, dry_run=arguments.is_dry_run)
+    if arguments.is_json:
+        print_json(done)
+    elif done["from"] == done["to"]:
+        print_line(f"{done['database']} has schema {done['to']}: nothing to do")
+    else:
+        would = "would be " if done["is_dry_run"] else ""
+        what = f"brought from schema {done['from']} to" if done["from"] else "made with schema"
+        print_line(f"{done['database']} {would}{what} {done['to']}")
+    return 0
+
+
+def _backup(bank: Bank, arguments: Arguments) -> int:
+    done = upkeep.backup(bank, arguments.file)
+    if arguments.is_json:
+        print_json(done)
+    else:
+        print_line(f"{done['file']}: {done['bytes']} bytes, verified")
+    return 0
+
+
+def _restore(bank: Bank, arguments: Arguments) -> int:
+    if not arguments.is_dry_run:
+        require_yes(
+            f"Replace all that {bank.settings.database} holds by {arguments.file}?",
+            is_yes=arguments.is_yes,
+        )
+    done = upkeep.restore(bank, arguments.file, dry_run=arguments.is_dry_run)
+    if arguments.is_json:
+        print_json(done)
+    elif done["is_dry_run"]:
+        print_line(f"{done['file']} is whole and would be put back")
+    else:
+        print_line(f"{done['file']} was put back; what was there before is {done['kept']}")
+    return 0
+
+
+VERBS = {"verify": _verify, "migrate": _migrate, "backup": _backup, "restore": _restore}

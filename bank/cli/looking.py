@@ -1,0 +1,90 @@
+"""The verbs that only look."""
+
+from typing import Any
+
+from bank.cli.arguments import Arguments
+from bank.cli.output import print_json, print_line, print_table
+from bank.operations import looking
+from bank.operations.bank import Bank
+
+
+def has_sus(state: dict[str, Any]) -> str:
+    """Say what an account has, as the predecessor said it."""
+    if state["limit_su"] is None:
+        return f"Account {state['account']} has -1 SUs (unlimited)"
+    return f"Account {state['account']} has {state['limit_su']} SUs"
+
+
+def _get_sus(bank: Bank, arguments: Arguments) -> int:
+    (state,) = looking.balance(bank, arguments.account)
+    if arguments.is_json:
+        print_json(
+            {
+                "account": state["account"],
+                "limit_su": state["limit_su"],
+                "limit_billing_seconds": state["limit_billing_seconds"],
+            }
+        )
+    else:
+        print_line(has_sus(state))
+    return 0
+
+
+_BALANCE = (
+    "account",
+    "limit_su",
+    "used_su",
+    "set_aside_su",
+    "available_su",
+    "percent",
+    "held",
+)
+_LIST = ("account", "limit_su", "used_su", "percent", "period_started_on", "held")
+_HISTORY = (
+    "at",
+    "kind",
+    "amount_su",
+    "limit_su",
+    "used_su",
+    "user",
+    "actor",
+    "reason",
+    "reference",
+)
+
+
+def _balance(bank: Bank, arguments: Arguments) -> int:
+    states = looking.balance(bank, arguments.account)
+    if arguments.is_json:
+        print_json(states if arguments.account is None else states[0])
+    else:
+        print_table(_BALANCE, [_readable(state) for state in states])
+    return 0
+
+
+def _list(bank: Bank, arguments: Arguments) -> int:
+    states = looking.balance(bank, None)
+    if arguments.is_json:
+        print_json(states)
+    else:
+        print_table(_LIST, [_readable(state) for state in states])
+    return 0
+
+
+def _readable(state: dict[str, Any]) -> dict[str, Any]:
+    if state["limit_su"] is not None:
+        return state
+    return {**state, "limit_su": "unlimited", "available_su": "unlimited"}
+
+
+def _history(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    events = looking.history(bank, arguments.account)
+    if arguments.is_json:
+        print_json(events)
+    else:
+        print_table(_HISTORY, events)
+    return 0
+
+
+VERBS = {"get_sus": _get_sus, "balance": _balance, "list": _list, "history": _history}

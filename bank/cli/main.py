@@ -1,0 +1,83 @@
+"""From the command line to an operation, and from its result or error to an exit status."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from bank.cli.arguments import Arguments, read_arguments
+from bank.cli.output import print_error, print_fault, print_line, warn
+from bank.errors import BankError
+from bank.operations.bank import Bank, login
+from bank.settings import find_file, load
+
+_FAULT = 70
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def run(usage: str, argv: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        usage: the docopt text of the command.
+        argv: its arguments.
+
+    Returns:
+        The exit status: 0 done, 1 no, 2 usage, else as sysexits.h(3head) says.
+    """
+    arguments = list(argv)
+    is_json = "--json" in arguments
+    try:
+        status = _do(usage, arguments)
+        sys.stdout.flush()
+    except BankError as error:
+        print_error(error, is_json=is_json)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone; Python must not complain about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except Exception:  # noqa: BLE001 - a fault of the program must not read as "no", which is 1
+        print_fault()
+        return _FAULT
+    return status
+
+
+def _do(usage: str, argv: list[str]) -> int:
+    arguments = read_arguments(usage, argv)
+    if arguments.verb in ("--help", "--version"):
+        from bank import __version__
+
+        print_line(usage.strip() if arguments.verb == "--help" else f"slurm_bank.py {__version__}")
+        return 0
+    bank = _bank()
+    return _verb(arguments.verb)(bank, arguments)
+
+
+def _bank() -> Bank:
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    settings = load(find_file(os.environ, here))
+    if not settings.slurm_conf:
+        settings = settings._replace(slurm_conf=os.environ.get("SLURM_CONF", ""))
+    return Bank(settings, login(), warn)
+
+
+def _verb(name: str) -> Callable[[Bank, Arguments], int]:
+    """Return the function for a verb; only what it needs is loaded."""
+    if name in ("get_sus", "balance", "list", "history"):
+        from bank.cli import looking
+
+        return looking.VERBS[name]
+    if name in ("enforce", "check_service_units_limit", "release_hold"):
+        from bank.cli import enforcing
+
+        return enforcing.VERBS[name]
+    if name in ("verify", "migrate", "backup", "restore"):
+        from bank.cli import keeping
+
+        return keeping.VERBS[name]
+    from bank.cli import moving
+
+    return moving.VERBS[name]

@@ -1,0 +1,90 @@
+"""Entries: what the ledger is made of, and the digests that chain them.
+
+An entry moves an amount from one book of an account to another and is never changed; a mistake is
+mended by a further entry. Each account has a chain of its own, so writers to different accounts
+never wait for each other.
+"""
+
+from typing import NamedTuple
+
+# The books of an account. The treasury is the site: SUs come from it and go back to it.
+TREASURY, AVAILABLE, USED = "treasury", "available", "used"
+
+# What each kind of entry may move, as (source, target).
+KINDS = {
+    "deposit": {(TREASURY, AVAILABLE)},
+    "withdrawal": {(AVAILABLE, TREASURY)},
+    "charge": {(AVAILABLE, USED)},
+    # Use that the meter lost and sacct still knows.
+    "adjustment": {(AVAILABLE, USED)},
+    # The end of a period: use is settled with the treasury. An account pays for what its children
+    # used from what it has available, because that use stands in the children's books.
+    "closing": {(USED, TREASURY), (AVAILABLE, TREASURY)},
+    # What a grant that ended had left goes back, or is written off where it was overdrawn.
+    "expiry": {(AVAILABLE, TREASURY), (TREASURY, AVAILABLE)},
+}
+
+FIRST_DIGEST = ""
+
+
+class Draft(NamedTuple):
+    """An entry that has not been posted yet.
+
+    Attributes:
+        account: name of the account whose books move.
+        kind: one of `KINDS`.
+        source, target: books.
+        amount: billing-seconds, greater than 0.
+        actor: login of whoever caused it.
+        reason: free text, may be empty.
+        grant_id: the grant that pays or is paid; None where an account without one is charged.
+        cluster: where the use was, or None.
+        user: whose use it was, or None.
+        reference: what it rests on, e.g. "reading 12/3" or "child physics", or None.
+        idempotency_key: the key that the caller gave the whole command, or None.
+        leg: number of this entry among those of one key.
+    """
+
+    account: str
+    kind: str
+    source: str
+    target: str
+    amount: int
+    actor: str
+    reason: str = ""
+    grant_id: int | None = None
+    cluster: str | None = None
+    user: str | None = None
+    reference: str | None = None
+    idempotency_key: str | None = None
+    leg: int = 0
+
+
+class Entry(NamedTuple):
+    """One immutable line of the ledger.
+
+    Attributes:
+        seq: its number within the account, from 1.
+        posted_at: UTC microseconds, never before the account's last entry.
+        digest: SHA-256 over the digest of the entry before it and all of its own fields.
+    """
+
+    seq: int
+    posted_at: int
+    draft: Draft
+    digest: str
+
+
+def chained_digest(previous: str, *fields: object) -> str:
+    """Return the digest of a row that follows the row with the digest `previous`."""
+    # Loaded here, because who only looks at a balance need not wait for it.
+    import json  # noqa: PLC0415
+    from hashlib import sha256  # noqa: PLC0415
+
+    content = json.dumps([previous, *fields], separators=(",", ":"))
+    return sha256(content.encode()).hexdigest()
+
+
+def entry_digest(previous: str, seq: int, posted_at: int, draft: Draft) -> str:
+    """Return the digest of an entry."""
+    return chained_digest(previous, seq, posted_at, *draft)

@@ -1,0 +1,34 @@
+"""What may be the name of an account or a cluster."""
+
+import re
+
+from bank.errors import InputError
+
+# Slurm itself takes almost anything, commas and quotes apart. Those that could be read as more than
+# one name, as an option or as a row of their own are refused here, at the door.
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_.@+-]{0,254}")
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name can be handed to Slurm's commands without being misread."""
+    return _NAME.fullmatch(name) is not None
+
+
+def account_name(text: str) -> str:
+    """Return the name of an account as Slurm has it: in lower case.
+
+    Raises:
+        InputError: the text is not one plain account name, or is root.
+
+    Source:
+        sacctmgr(1): account names are folded to lower case.
+    """
+    name = text.lower() if text.isascii() else text
+    if not is_plain(name):
+        raise InputError(
+            f"{text!r} is not an account name: letters, digits and _ . @ + - are allowed,"
+            " not first . @ + -"
+        )
+    if name == "root":
+        raise InputError("'root' is the top of Slurm's tree and cannot have an account here")
+    return name

@@ -1,0 +1,129 @@
+"""Looking: where accounts stand, as plain data for a person or a program. Quick to start."""
+
+import time
+from typing import Any
+
+from bank.errors import Refusal
+from bank.ledger.amounts import format_su
+from bank.operations.bank import Bank
+from bank.store import accounts, read
+from bank.store.connect import Reader, reading
+from bank.store.read import Event, Standing
+
+
+def describe(reader: Reader, name: str) -> dict[str, Any]:
+    """Return where one account stands; of one that is closed only its name.
+
+    Amounts are SUs as text, exact to four decimals, and billing-seconds as numbers; None is
+    unlimited.
+    """
+    standing = read.standing(reader, name)
+    return {"account": name, "is_open": False} if standing is None else _shown(standing)
+
+
+def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
+    """Return where one account stands, or all of them in the order of their names.
+
+    Raises:
+        Refusal: the account is not open in the bank.
+    """
+    with reading(bank.database) as reader:
+        if name is None:
+            return [_shown(standing) for standing in read.standings(reader).values()]
+        standing = read.standing(reader, name)
+    if standing is None:
+        raise no_such_account(name)
+    return [_shown(standing)]
+
+
+def no_such_account(name: str) -> Refusal:
+    """Return the refusal for an account that is not open in the bank."""
+    return Refusal(
+        "no_such_account", f"Account {name} doesn't exist in the bank, did you want to insert it?"
+    )
+
+
+def _shown(standing: Standing) -> dict[str, Any]:
+    limit, used = standing.limit, standing.used
+    return {
+        "account": standing.account.name,
+        "is_open": True,
+        "limit_su": _su(limit),
+        "used_su": format_su(used),
+        "set_aside_su": format_su(standing.set_aside),
+        "available_su": _su(standing.available),
+        "percent": _percent(limit, used),
+        "held": _held(standing),
+        "period_started_on": standing.account.period_started_on,
+        "limit_billing_seconds": limit,
+        "used_billing_seconds": used,
+        "set_aside_billing_seconds": standing.set_aside,
+        "available_billing_seconds": standing.available,
+    }
+
+
+def _su(amount: int | None) -> str | None:
+    return None if amount is None else format_su(amount)
+
+
+def _percent(limit: int | None, used: int) -> int | None:
+    """Return how much of the limit is used, in whole percent rounded down; None for no limit."""
+    return used * 100 // limit if limit else None
+
+
+def _held(standing: Standing) -> str:
+    """Say whether an account is held, and by whom."""
+    if standing.account.hold_reason is not None:
+        who = f"by the bank: {standing.account.hold_reason}"
+    elif standing.is_held_by_others:
+        return "by others, in Slurm"
+    elif standing.limits:
+        who = "by the bank: nothing left"
+    else:
+        return "no"
+    if not any(limit.confirmed_at for limit in standing.limits):
+        return f"asked for {who}"
+    if all(limit.intent == "release" for limit in standing.limits):
+        return f"being released; was held {who}"
+    return who
+
+
+def history(bank: Bank, name: str) -> list[dict[str, Any]]:
+    """Return all that happened to an account, oldest first; also to one that is closed.
+
+    Raises:
+        Refusal: the bank never had it.
+    """
+    with reading(bank.database) as reader:
+        account = accounts.find(reader, name)
+        if account is None:
+            raise Refusal("no_such_account", f"the bank never had an account {name}")
+        events = read.history(reader, account)
+    return [
+        {
+            **_told(event),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.at // 1_000_000)),
+            "amount_su": _su(event.amount),
+            "limit_su": _su(event.granted),
+            "used_su": _su(event.used),
+            "user": event.user,
+            "actor": event.actor,
+            "reason": event.reason,
+        }
+        for event in events
+        # Which grant is in force shows in the entries.
+        if event.kind != "grant_id changed"
+    ]
+
+
+def _told(event: Event) -> dict[str, str | None]:
+    """Return the kind of an event and what it rests on, in the words of the command line."""
+    new = event.reference
+    changes = {
+        "is_open changed": ("opened" if new == "1" else "closed", None),
+        "is_unlimited changed": ("unlimited" if new is None else "limited", None),
+        "period_started_on changed": ("period", new),
+        "hold_reason changed": ("release" if new is None else "hold", new),
+    }
+    kind, reference = changes.get(event.kind, (event.kind, new))
+    return {"kind": kind, "reference": reference}

@@ -1,0 +1,235 @@
+"""Metering: reading all meters of a cluster and booking what they counted.
+
+A reading is asked for, compared with the newest on record, and booked in slices. If anybody else
+booked a reading in between, the slice is given up and everything is read again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from bank.errors import Busy, SettingsError
+from bank.ledger.entries import AVAILABLE, USED, Draft
+from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster, refuse_changed
+from bank.operations.files import log
+from bank.operations.meter_plan import (
+    Booked,
+    Known,
+    Observed,
+    Plan,
+    make_plan,
+)
+from bank.operations.places import covered_accounts
+from bank.policy import tree
+from bank.slurm import assoc_mgr
+from bank.slurm.assoc_mgr import Associations
+from bank.slurm.command import run
+from bank.store import accounts, meters
+from bank.store.connect import Reader, Writer, reading, writing
+from bank.store.meters import ClusterState, Overlap, Place
+from bank.store.post import post
+
+# Accounts whose readings are booked in one transaction: nobody waits long for the lock.
+_SLICE = 200
+_TRIES = 5
+
+
+class Result(NamedTuple):
+    """What one look at a cluster gave.
+
+    Attributes:
+        slurm: what Slurm said.
+        covered: accounts that the bank keeps books for there.
+        charged: billing-seconds booked, by account.
+        notes: what a person should know.
+        state: what is now known of the cluster, and as of when.
+    """
+
+    slurm: Associations
+    covered: set[str]
+    charged: dict[str, int]
+    notes: list[str]
+    state: ClusterState
+
+
+def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Result:
+    """Read all meters of a cluster and book what they counted since.
+
+    Raises:
+        SlurmError: Slurm did not answer or was not understood; nothing was booked.
+        Busy: others kept booking at the same time.
+    """
+    for _ in range(_TRIES):
+        with reading(bank.database) as reader:
+            known = _known(reader, cluster.name)
+        observed = observe(bank, cluster)
+        refuse_changed(bank, cluster)
+        _refuse_other_source(bank, cluster, known)
+        covered = covered_accounts(known.accounts, observed.slurm)
+        plan = make_plan(bank, cluster, known, observed, covered)
+        heads: dict[str, str] = {}
+        try:
+            if not dry_run:
+                heads = _write(bank, cluster, known, plan)
+        except Overlap:
+            continue
+        if (heads or plan.notes) and not dry_run:
+            # At once: whatever comes after this reading, what it booked and said is on record.
+            log(bank, "readings", cluster=cluster.name, notes=plan.notes, heads=heads)
+        charged = dict(plan.forgotten)
+        for name, booked in plan.readings.items():
+            charged[name] = charged.get(name, 0) + sum(one.reading.booked for one in booked)
+        return Result(observed.slurm, covered, charged, plan.notes, plan.state)
+    raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
+
+
+def _refuse_other_source(bank: Bank, cluster: Cluster, known: Known) -> None:
+    """Refuse to charge a cluster from another source than the one on record."""
+    asked = bank.settings.usage_source
+    if known.state is not None and known.state.source != asked:
+        raise SettingsError(
+            f"cluster {cluster.name} is charged by {known.state.source}, and USAGE_SOURCE ="
+            f" {asked!r}: set it back"
+        )
+
+
+def both(first: Result, second: Result) -> Result:
+    """Return what two looks gave together, as of the second."""
+    charged = dict(first.charged)
+    for name, amount in second.charged.items():
+        charged[name] = charged.get(name, 0) + amount
+    return second._replace(charged=charged, notes=[*first.notes, *second.notes])
+
+
+def slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split accounts into those that are written in one transaction."""
+    for start in range(0, len(names), _SLICE):
+        yield names[start : start + _SLICE]
+
+
+def observe(bank: Bank, cluster: Cluster) -> Observed:
+    """Ask Slurm for all meters of a cluster."""
+    asked_at = bank.clock()
+    slurm = assoc_mgr.read_all(run(bank.slurm, assoc_mgr.arguments(cluster.on)), cluster.name)
+    return Observed(slurm, asked_at, bank.clock())
+
+
+def _known(reader: Reader, cluster: str) -> Known:
+    return Known(
+        accounts.find_all(reader),
+        meters.find_meters(reader, cluster),
+        meters.find_places(reader, cluster),
+        meters.find_cluster(reader, cluster),
+    )
+
+
+def _write(bank: Bank, cluster: Cluster, known: Known, plan: Plan) -> dict[str, str]:
+    """Write a plan in slices; a reading that somebody else overtook stops it.
+
+    Raises:
+        Overlap: read again.
+    """
+    heads: dict[str, str] = {}
+    for some in slices(sorted({*plan.readings, *plan.places, *plan.forgotten})):
+        with writing(bank.database) as writer:
+            heads.update(_write_slice(bank, writer, cluster, known, plan, some))
+    if plan.is_news:
+        with writing(bank.database) as writer:
+            meters.write_cluster(writer, cluster.name, plan.state)
+    return heads
+
+
+def _write_slice(
+    bank: Bank, writer: Writer, cluster: Cluster, known: Known, plan: Plan, names: Sequence[str]
+) -> dict[str, str]:
+    places = [plan.places[name] for name in names if name in plan.places]
+    accounts.ensure(writer, [*names, *(place.parent for place in places if place.parent)])
+    first_seen = _write_places(writer, cluster, known, places)
+    booked = [one for name in names for one in plan.readings.get(name, ())]
+    references = meters.write_readings(writer, cluster.name, [one.reading for one in booked])
+    grants = {name: account.grant_id for name, account in accounts.find_many(writer, names).items()}
+    drafts = [
+        Draft(
+            name,
+            "adjustment",
+            AVAILABLE,
+            USED,
+            plan.forgotten[name],
+            bank.actor,
+            "used before the bank's first reading by associations that are gone",
+            grants[name],
+            cluster.name,
+            reference=f"first look at {cluster.name}",
+        )
+        for name in names
+        if name in first_seen and plan.forgotten.get(name)
+    ]
+    for one in booked:
+        drafts += _drafts(bank, cluster, one, references, grants)
+    posted = post(writer, drafts, now=bank.clock())
+    return {name: f"{made[-1].seq}:{made[-1].digest}" for name, made in posted.items()}
+
+
+def _drafts(
+    bank: Bank,
+    cluster: Cluster,
+    one: Booked,
+    references: dict[int, str],
+    grants: dict[str, int | None],
+) -> Iterable[Draft]:
+    reading = one.reading
+    amounts = (
+        ("charge", one.booking.charge, ""),
+        ("adjustment", one.booking.adjustment, f"lost by the meter ({one.booking.cause})"),
+    )
+    for kind, amount, reason in amounts:
+        if amount:
+            yield Draft(
+                reading.account,
+                kind,
+                AVAILABLE,
+                USED,
+                amount,
+                bank.actor,
+                reason,
+                grants[reading.account],
+                cluster.name,
+                reading.user,
+                references[reading.association],
+            )
+
+
+def _write_places(
+    writer: Writer, cluster: Cluster, known: Known, places: Sequence[Place]
+) -> set[str]:
+    """Write where accounts stand; return those that had no place before."""
+    is_moved = any(
+        known.places[place.account].parent != place.parent
+        if place.account in known.places
+        else place.parent is not None
+        for place in places
+    )
+    before = meters.find_places(writer, cluster.name) if is_moved else {}
+    meters.write_places(writer, cluster.name, places)
+    if is_moved:
+        left, came = moves(before, meters.find_places(writer, cluster.name))
+        meters.leave(writer, cluster.name, left)
+        meters.join(writer, cluster.name, came)
+    return {place.account for place in places if place.account not in known.places}
+
+
+def moves(
+    before: dict[str, Place], after: dict[str, Place]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return which accounts a move took children from, and which it brought them below.
+
+    Returns:
+        Two lists of (account, child): the child was below the account, and is now.
+    """
+    were, are = _pairs(before), _pairs(after)
+    return sorted(were - are), sorted(are - were)
+
+
+def _pairs(places: dict[str, Place]) -> set[tuple[str, str]]:
+    parents = {name: place.parent for name, place in places.items()}
+    return {(above, name) for name in places for above in tree.ancestors(parents, name)}

@@ -1,0 +1,338 @@
+"""Movements: SUs given to accounts and taken back, and what else an admin changes in the books."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from bank.errors import Refusal
+from bank.ledger.amounts import format_su
+from bank.ledger.entries import AVAILABLE, TREASURY, Draft
+from bank.operations import periods
+from bank.operations.bank import Bank
+from bank.operations.clusters import find_clusters, refuse_unusable
+from bank.operations.enforcement import enforce_soon
+from bank.operations.files import log, newest, only_one
+from bank.operations.looking import describe, no_such_account
+from bank.operations.metering import observe, read_meters
+from bank.store import accounts, limits, read, requests
+from bank.store.accounts import Account
+from bank.store.connect import Writer, reading, writing
+from bank.store.post import post
+
+
+class Command(NamedTuple):
+    """What an admin asks for.
+
+    Attributes:
+        verb: "insert", "add" and so on.
+        account: a plain name.
+        amount: billing-seconds; None is unlimited, or no amount where the verb takes none.
+        reason: free text.
+        key: makes a repeat an answer; None where the caller gave none.
+        dry_run: rehearse it.
+        force: delete what still has something left.
+    """
+
+    verb: str
+    account: str
+    amount: int | None = None
+    reason: str = ""
+    key: str | None = None
+    dry_run: bool = False
+    force: bool = False
+
+
+def insert(bank: Bank, command: Command) -> dict[str, Any]:
+    """Open an account with one grant.
+
+    Raises:
+        Refusal: it is open already, or Slurm has no such account.
+    """
+    return _do(bank, command, _insert, before=_require_in_slurm)
+
+
+def add(bank: Bank, command: Command) -> dict[str, Any]:
+    """Give an account more in the same period; an unlimited one stays unlimited."""
+    if bank.settings.on_top_up == "reset":
+        return _do(bank, command, _add_and_book_off, before=_read_all_meters)
+    return _do(bank, command, _add)
+
+
+def modify(bank: Bank, command: Command) -> dict[str, Any]:
+    """Set an account's limit and start its period's clock again; None is unlimited."""
+    return _do(bank, command, _modify)
+
+
+def withdraw(bank: Bank, command: Command) -> dict[str, Any]:
+    """Take SUs back.
+
+    Raises:
+        Refusal: more than is available.
+    """
+    return _do(bank, command, _withdraw, before=_read_all_meters)
+
+
+def reset_usage(bank: Bank, command: Command) -> dict[str, Any]:
+    """Open a new period: nothing used, the same limit; RawUsage becomes 0 in Slurm."""
+    return _do(bank, command, _reset_usage, before=_read_all_meters)
+
+
+def hold(bank: Bank, command: Command) -> dict[str, Any]:
+    """Hold an account until `release_hold`, whatever it has left."""
+    return _do(bank, command, _hold)
+
+
+def delete(bank: Bank, command: Command) -> dict[str, Any]:
+    """Close an account. Its chain stays, and goes on if it is opened again.
+
+    Raises:
+        Refusal: it has something left and `force` is not given.
+    """
+    return _do(bank, command, _delete, before=_read_all_meters)
+
+
+def _do(
+    bank: Bank,
+    command: Command,
+    act: Callable[[Bank, Writer, Command], None],
+    *,
+    before: Callable[[Bank, Command], None] | None = None,
+) -> dict[str, Any]:
+    """Do one command: once, whole, and then in Slurm.
+
+    Returns:
+        The verb, its amount, whether it is a repeat, and what `describe` says of the account: once
+        Slurm has followed, and for a repeat what was said the first time.
+    """
+    content = [command.verb, command.account, _shown(command)]
+    answer = _earlier_answer(bank, command, content)
+    if answer is None:
+        if before is not None:
+            before(bank, command)
+        answer = _post(bank, command, content, act)
+    if command.dry_run:
+        return answer
+    enforce_soon(bank, command.account)
+    if answer["is_repeat"]:
+        return answer
+    with reading(bank.database) as reader:
+        return {**answer, **describe(reader, command.account)}
+
+
+def _shown(command: Command) -> str:
+    return "" if command.amount is None else format_su(command.amount)
+
+
+def _earlier_answer(bank: Bank, command: Command, content: list[Any]) -> dict[str, Any] | None:
+    if command.key is None:
+        return None
+    with reading(bank.database) as reader:
+        answer = requests.find_answer(reader, command.key, content)
+    return None if answer is None else {**answer, "is_repeat": True}
+
+
+def _post(
+    bank: Bank,
+    command: Command,
+    content: list[Any],
+    act: Callable[[Bank, Writer, Command], None],
+) -> dict[str, Any]:
+    with writing(bank.database, dry_run=command.dry_run) as writer:
+        if command.key is not None:
+            # Another process may have been quicker since we looked.
+            answer = requests.find_answer(writer, command.key, content)
+            if answer is not None:
+                return {**answer, "is_repeat": True}
+        act(bank, writer, command)
+        accounts.show(writer, bank.database, [command.account])
+        answer = {
+            "verb": command.verb,
+            "amount_su": _shown(command),
+            **describe(writer, command.account),
+            "is_repeat": False,
+            "is_dry_run": command.dry_run,
+        }
+        if command.key is not None:
+            requests.write_answer(writer, command.key, content, answer, now=bank.clock())
+        account = accounts.find(writer, command.account)
+    assert account is not None
+    if not command.dry_run:
+        log(
+            bank,
+            command.verb,
+            account=command.account,
+            amount_su=_shown(command),
+            reason=command.reason,
+            **newest([account]),
+        )
+    return answer
+
+
+def _require_in_slurm(bank: Bank, command: Command) -> None:
+    """Refuse an account that no cluster has; a cluster that does not answer is an error."""
+    clusters = find_clusters(bank)
+    for cluster in clusters:
+        if command.account in observe(bank, cluster).slurm.accounts:
+            return
+    where = ", ".join(cluster.name for cluster in clusters)
+    raise Refusal(
+        "no_such_account",
+        f"Slurm has no account {command.account} on {where}: make it with"
+        f" 'sacctmgr add account {command.account}', then insert it here",
+    )
+
+
+def _read_all_meters(bank: Bank, command: Command) -> None:
+    """Book what was used until now, so that a new period begins here."""
+    with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
+        for cluster in find_clusters(bank):
+            refuse_unusable(bank, cluster)
+            read_meters(bank, cluster, dry_run=command.dry_run)
+
+
+def _standing(writer: Writer, name: str) -> read.Standing:
+    standing = read.standing(writer, name)
+    if standing is None:
+        raise no_such_account(name)
+    return standing
+
+
+def _insert(bank: Bank, writer: Writer, command: Command) -> None:
+    if read.standing(writer, command.account) is not None:
+        raise Refusal(
+            "account_exists",
+            f"Account {command.account} already exists in the bank, did you want to modify it?",
+        )
+    periods.open_account(
+        bank,
+        writer,
+        command.account,
+        command.amount,
+        reason=command.reason,
+        key=command.key,
+    )
+
+
+def _add(bank: Bank, writer: Writer, command: Command) -> None:
+    account = _standing(writer, command.account).account
+    assert command.amount is not None
+    if command.amount == 0:
+        raise Refusal("nothing_to_add", "adding 0 SUs changes nothing: give an amount above 0")
+    deposit = _deposit(bank, command, command.amount, account)
+    post(writer, [deposit], now=bank.clock())
+
+
+def _add_and_book_off(bank: Bank, writer: Writer, command: Command) -> None:
+    _add(bank, writer, command)
+    standing = _standing(writer, command.account)
+    at_most = max(standing.account.books.granted, 0)
+    periods.close_use(bank, writer, standing, at_most=at_most, command_key=command.key)
+    _want_reset(bank, writer, command.account)
+
+
+def _want_reset(bank: Bank, writer: Writer, name: str) -> None:
+    """Write down that RawUsage is to be set to 0 wherever the account is."""
+    rows = writer.query(
+        "SELECT cluster FROM place JOIN account ON account.account_id = place.account_id"
+        " WHERE name = :name",
+        name=name,
+    )
+    for (cluster,) in rows:
+        limits.write_reset(writer, cluster, name, now=bank.clock())
+
+
+def _modify(bank: Bank, writer: Writer, command: Command) -> None:
+    account = _standing(writer, command.account).account
+    now = bank.clock()
+    fields: dict[str, accounts.Value] = {
+        "is_unlimited": command.amount is None,
+        "period_started_on": bank.today(),
+    }
+    accounts.change(writer, account.name, fields, actor=bank.actor, reason=command.reason, now=now)
+    if command.amount is None:
+        return
+    difference = command.amount - account.books.granted
+    if difference > 0:
+        post(writer, [_deposit(bank, command, difference, account)], now=now)
+    if difference < 0:
+        post(writer, [_withdrawal(bank, command, -difference, account)], now=now)
+
+
+def _deposit(bank: Bank, command: Command, amount: int, account: Account) -> Draft:
+    return periods.deposit(
+        bank,
+        command.account,
+        amount,
+        account.grant_id,
+        reason=command.reason,
+        key=command.key,
+    )
+
+
+def _withdrawal(bank: Bank, command: Command, amount: int, account: Account) -> Draft:
+    draft = _deposit(bank, command, amount, account)
+    return draft._replace(kind="withdrawal", source=AVAILABLE, target=TREASURY)
+
+
+def _withdraw(bank: Bank, writer: Writer, command: Command) -> None:
+    standing = _standing(writer, command.account)
+    assert command.amount is not None
+    # An unlimited account may use without end, but only what was granted can be taken back.
+    granted = standing.account.books.granted
+    there = granted - standing.used - standing.set_aside
+    if command.amount == 0:
+        raise Refusal("nothing_to_withdraw", "withdrawing 0 SUs changes nothing")
+    if command.amount > there:
+        raise Refusal(
+            "insufficient_funds",
+            f"{format_su(command.amount)} SUs cannot be withdrawn from {command.account}:"
+            f" {format_su(max(there, 0))} are available ({format_su(granted)} granted,"
+            f" {format_su(standing.used)} used, {format_su(standing.set_aside)} set aside"
+            " for running jobs)",
+        )
+    withdrawal = _withdrawal(bank, command, command.amount, standing.account)
+    post(writer, [withdrawal], now=bank.clock())
+
+
+def _reset_usage(bank: Bank, writer: Writer, command: Command) -> None:
+    periods.start(bank, writer, _standing(writer, command.account), command.reason, command.key)
+    _want_reset(bank, writer, command.account)
+
+
+def _hold(bank: Bank, writer: Writer, command: Command) -> None:
+    account = _standing(writer, command.account).account
+    reason = command.reason or f"held by {bank.actor}"
+    accounts.change(
+        writer,
+        account.name,
+        {"hold_reason": reason},
+        actor=bank.actor,
+        reason=command.reason,
+        now=bank.clock(),
+    )
+
+
+def _delete(bank: Bank, writer: Writer, command: Command) -> None:
+    standing = _standing(writer, command.account)
+    if (standing.left is None or standing.left > 0) and not command.force:
+        left = "no limit" if standing.left is None else f"{format_su(standing.left)} SUs left"
+        raise Refusal(
+            "not_empty",
+            f"Account {command.account} has {left}: withdraw them first, or delete it with --force",
+        )
+    periods.close_books(bank, writer, standing, command.reason, command.key)
+    has_nothing = standing.left is not None and standing.left <= 0
+    was_held = has_nothing or bool(standing.limits) or standing.account.hold_reason is not None
+    fields: dict[str, accounts.Value] = {
+        "is_open": False,
+        "is_unlimited": False,
+        # An account that was out of SUs must not run for nothing once nobody watches it.
+        "hold_reason": "deleted while it was held" if was_held else None,
+    }
+    accounts.change(
+        writer,
+        command.account,
+        fields,
+        actor=bank.actor,
+        reason=command.reason,
+        now=bank.clock(),
+    )

@@ -1,0 +1,164 @@
+"""Periods: an account's first one, and use that is closed so that the next begins with none."""
+
+from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
+from bank.operations.bank import Bank
+from bank.store import accounts, meters, read
+from bank.store.connect import Writer
+from bank.store.post import post
+from bank.store.read import Standing
+
+
+def deposit(
+    bank: Bank, name: str, amount: int, grant_id: int | None, *, reason: str, key: str | None
+) -> Draft:
+    """Return the entry that gives an account SUs from the treasury."""
+    return Draft(
+        name,
+        "deposit",
+        TREASURY,
+        AVAILABLE,
+        amount,
+        bank.actor,
+        reason,
+        grant_id,
+        idempotency_key=key,
+    )
+
+
+def open_account(
+    bank: Bank,
+    writer: Writer,
+    name: str,
+    amount: int | None,
+    *,
+    reason: str,
+    key: str | None = None,
+) -> None:
+    """Open an account with one grant that starts now; None is unlimited."""
+    now = bank.clock()
+    accounts.ensure(writer, [name])
+    account = accounts.find(writer, name)
+    assert account is not None
+    if account.books.used or account.books.granted:
+        # What it used while it had no allocation of its own was for those above it to pay.
+        own = Standing(account, account.books.used, 0, (), is_held_by_others=False)
+        close_books(bank, writer, own, reason, None)
+    grant_id = accounts.open_grant(writer, account.account_id, kind="allocation", now=now)
+    fields: dict[str, accounts.Value] = {
+        "is_open": True,
+        "is_unlimited": amount is None,
+        "period_started_on": bank.today(),
+        "grant_id": grant_id,
+        "hold_reason": None,
+    }
+    accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
+    if amount:
+        post(writer, [deposit(bank, name, amount, grant_id, reason=reason, key=key)], now=now)
+    accounts.show(writer, bank.database, [name])
+
+
+def close_use(
+    bank: Bank,
+    writer: Writer,
+    standing: Standing,
+    *,
+    at_most: int,
+    reason: str = "",
+    command_key: str | None = None,
+) -> int:
+    """Close what an account has used: its own use first, then that of all below it.
+
+    Closed use is settled with the treasury, so used and granted fall by the same amount and what
+    is available stays.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction.
+        standing: where the account stands.
+        at_most: billing-seconds to close.
+        reason: free text.
+        command_key: the key the command was given.
+
+    Returns:
+        Billing-seconds that were closed.
+    """
+    account = standing.account
+    drafts: list[Draft] = []
+    left = at_most
+    own = writer.query(
+        "SELECT cluster, charged - closed FROM place WHERE account_id = :id ORDER BY cluster",
+        id=account.account_id,
+    )
+    for cluster, used in own:
+        if amount := min(used, left):
+            drafts.append(_closing(bank, standing, USED, amount, cluster, reason, "own use"))
+            left -= amount
+    settled: list[tuple[str, str, int]] = []
+    for cluster, child, used in read.used_below_by_child(writer, account.account_id):
+        if amount := min(used, left):
+            what = f"child {child}"
+            drafts.append(_closing(bank, standing, AVAILABLE, amount, cluster, reason, what))
+            settled.append((cluster, child, amount))
+            left -= amount
+    keyed = [
+        draft._replace(idempotency_key=command_key, leg=number)
+        for number, draft in enumerate(drafts, start=1)
+    ]
+    post(writer, keyed, now=bank.clock())
+    for cluster, child, amount in settled:
+        meters.settle(writer, cluster, [(account.name, child, amount)])
+    return at_most - left
+
+
+def _closing(
+    bank: Bank, standing: Standing, source: str, amount: int, cluster: str, reason: str, what: str
+) -> Draft:
+    return Draft(
+        standing.account.name,
+        "closing",
+        source,
+        TREASURY,
+        amount,
+        bank.actor,
+        reason,
+        standing.account.grant_id,
+        cluster,
+        reference=what,
+    )
+
+
+def close_books(
+    bank: Bank, writer: Writer, standing: Standing, reason: str, key: str | None
+) -> None:
+    """Close all use, and give back what is left or write off what is missing."""
+    close_use(bank, writer, standing, at_most=max(standing.used, 0), reason=reason, command_key=key)
+    account = accounts.find(writer, standing.account.name)
+    assert account is not None
+    rest = account.books.available
+    if rest:
+        over = rest < 0
+        expiry = Draft(
+            account.name,
+            "expiry",
+            TREASURY if over else AVAILABLE,
+            AVAILABLE if over else TREASURY,
+            abs(rest),
+            bank.actor,
+            reason or ("written off" if over else "given back"),
+            account.grant_id,
+        )
+        post(writer, [expiry], now=bank.clock())
+
+
+def start(bank: Bank, writer: Writer, standing: Standing, reason: str, key: str | None) -> None:
+    """Start a new period with a new grant of the same limit."""
+    limit = standing.account.books.granted
+    close_books(bank, writer, standing, reason, key)
+    now = bank.clock()
+    grant_id = accounts.open_grant(writer, standing.account.account_id, kind="allocation", now=now)
+    fields: dict[str, accounts.Value] = {"period_started_on": bank.today(), "grant_id": grant_id}
+    name = standing.account.name
+    accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
+    if limit > 0:
+        again = deposit(bank, name, limit, grant_id, reason=reason, key=key)
+        post(writer, [again], now=now)

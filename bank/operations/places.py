@@ -1,0 +1,90 @@
+"""Where accounts stand: which ones the bank looks after, and what of that has changed in Slurm."""
+
+from bank.slurm.assoc_mgr import Associations
+from bank.store.accounts import Account
+from bank.store.meters import Place
+
+
+def covered_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
+    """Return the accounts that the bank keeps books for: open ones and all below them."""
+    covered: set[str] = set()
+    # The tree is listed from the top, so a parent comes before its children.
+    for name, row in slurm.accounts.items():
+        account = known.get(name)
+        if row.parent in covered or (account is not None and account.is_open):
+            covered.add(name)
+    return covered
+
+
+def changed_places(
+    known: dict[str, Place], slurm: Associations, covered: set[str]
+) -> tuple[dict[str, Place], dict[str, int]]:
+    """Return the places that are new or changed, and by how much orphaned use did."""
+    orphaned = _orphaned(slurm, covered)
+    changed: dict[str, Place] = {}
+    moved: dict[str, int] = {}
+    for name in slurm.accounts:
+        if name not in covered:
+            continue
+        row, before = slurm.accounts[name], known.get(name)
+        rest, inexact = orphaned[name]
+        if before and abs(rest - before.orphaned) <= inexact:
+            rest = before.orphaned
+        parent = row.parent if row.parent in covered else None
+        place = Place(name, parent, 0, 0, row.running_minutes * 60, rest)
+        if before is None:
+            changed[name] = place
+            continue
+        if rest != before.orphaned:
+            moved[name] = rest - before.orphaned
+        if place != before._replace(charged=0, closed=0):
+            changed[name] = place
+    changed |= _elsewhere(known, slurm, covered)
+    return changed, moved
+
+
+def _elsewhere(known: dict[str, Place], slurm: Associations, covered: set[str]) -> dict[str, Place]:
+    """Return the places, to be written, of accounts that the bank does not look after any more.
+
+    One that Slurm has moved away from all banked accounts counts for none of them; one that is gone
+    stays where it was, because its use does. Nothing of either runs.
+    """
+    found = {}
+    for name, place in known.items():
+        if name not in covered:
+            parent = None if name in slurm.accounts else place.parent
+            if (place.parent, place.running) != (parent, 0):
+                found[name] = place._replace(parent=parent, running=0, charged=0, closed=0)
+    return found
+
+
+def _orphaned(slurm: Associations, covered: set[str]) -> dict[str, tuple[int, int]]:
+    """Return what each account's sum holds beyond its users and child accounts.
+
+    That is the use of associations that are gone. Where it changes, something went that may not
+    have been read.
+
+    Returns:
+        By account: billing-seconds, and by how many they may be wrong: every figure is cut off to
+        a whole number.
+    """
+    rest = {name: slurm.accounts[name].raw for name in covered}
+    parts = dict.fromkeys(covered, 0)
+    below = [(row.account, row.raw) for row in slurm.users]
+    below += [(row.parent, row.raw) for row in slurm.accounts.values() if row.parent is not None]
+    for above, raw in below:
+        if above in covered:
+            rest[above] -= raw
+            parts[above] += 1
+    return {
+        name: (amount if amount > parts[name] else 0, parts[name]) for name, amount in rest.items()
+    }
+
+
+def forgotten_before(known: dict[str, Place], places: dict[str, Place]) -> dict[str, int]:
+    """Return what accounts seen for the first time had used by associations that are gone."""
+    return {
+        name: place.orphaned
+        for name, place in places.items()
+        if name not in known and place.orphaned > 0
+    }

@@ -1,0 +1,59 @@
+"""Releasing: letting an account go by hand."""
+
+from typing import Any
+
+from bank.errors import Refusal
+from bank.operations.bank import Bank
+from bank.operations.enforcement import enforce
+from bank.operations.files import log
+from bank.operations.looking import describe, no_such_account
+from bank.store import accounts, limits
+from bank.store.connect import reading, writing
+
+
+def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[str, Any]:
+    """Release an account from the bank's hold, where it has something left.
+
+    Returns:
+        Where it stands afterwards, see `looking.describe`.
+
+    Raises:
+        Refusal: it has nothing left, others hold it, or the bank neither has nor holds it.
+        SlurmError: Slurm did not answer; it is released by the next pass.
+    """
+    with reading(bank.database) as reader:
+        account = accounts.find(reader, name)
+        is_held = bool(limits.find_account_limits(reader, name))
+    if not is_held and (account is None or not account.is_open):
+        raise no_such_account(name)
+    hold_reason = account.hold_reason if account is not None else None
+    if hold_reason is not None and not dry_run:
+        with writing(bank.database) as writer:
+            changes: dict[str, str | int | bool | None] = {"hold_reason": None}
+            now = bank.clock()
+            accounts.change(writer, name, changes, actor=bank.actor, reason=reason, now=now)
+        log(bank, "release_hold", account=name, reason=reason)
+    passes = enforce(
+        bank, only=name, wait_seconds=bank.settings.slurm_timeout_seconds, dry_run=dry_run
+    )
+    with reading(bank.database) as reader:
+        state = describe(reader, name)
+    if any(name in done.held for done in passes) and not (dry_run and hold_reason):
+        if not state["is_open"]:
+            raise Refusal(
+                "unknown_account",
+                f"Account {name} stays held because the bank does not have it: insert it, or change"
+                " UNKNOWN_ACCOUNTS in the settings",
+            )
+        raise Refusal(
+            "nothing_left",
+            f"Account {name} stays held: of {state['limit_su']} SUs {state['used_su']} are used and"
+            " nothing is left; add SUs and it is released by itself",
+        )
+    if any(name in done.held_by_others for done in passes):
+        raise Refusal(
+            "held_by_others",
+            f"Account {name} is held by a limit that the bank did not set; whoever set it can lift"
+            f" it with 'sacctmgr modify account {name} set {bank.settings.account_hold}=...'",
+        )
+    return state

@@ -1,0 +1,140 @@
+"""Upkeep: making the database, copies of it, and the proof that it agrees with itself."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from bank.errors import BankError, Refusal, StoreError
+from bank.operations.bank import Bank
+from bank.operations.files import log, only_one
+from bank.store import accounts, copies, proof
+from bank.store.connect import Database, Reader, reading
+from bank.store.create import migrate as migrate_database
+from bank.store.create import present_schema
+from bank.store.migrations import NEWEST
+
+
+def migrate(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
+    """Make the database, or bring it to this program's schema."""
+    path = bank.settings.database
+    if dry_run:
+        before = present_schema(bank.database)
+        return {"database": path, "from": before, "to": NEWEST, "is_dry_run": True}
+    before, after = migrate_database(bank.database, now=bank.clock())
+    if before != after:
+        log(bank, "migrate", from_schema=before, to_schema=after)
+    return {"database": path, "from": before, "to": after, "is_dry_run": False}
+
+
+def verify(bank: Bank) -> list[str]:
+    """Return everything in the books that does not agree; nothing means that all does."""
+    # First the log: what is written while we look is then in the books and not in what we read.
+    logged = _logged_heads(bank.settings.logfile)
+    with reading(bank.database) as reader:
+        found = list(proof.problems(reader, bank.database))
+        for (table, name), heads in logged.items():
+            found += _log_problems(reader, table, name, heads)
+    return found
+
+
+def _logged_heads(path: str) -> dict[tuple[str, str], dict[int, str]]:
+    """Return the digests that were logged, by number, for each chain: its table and account."""
+    logged: dict[tuple[str, str], dict[int, str]] = {}
+    if not path or not os.path.exists(path):
+        return logged
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                event = json.loads(line)
+                chains = {table: event.get(key, {}) for key, table in _CHAINS.items()}
+            except (ValueError, AttributeError):
+                # The predecessor's lines, or a line cut off by a full disk.
+                continue
+            if event.get("event") in ("restore", "restore_failed"):
+                # What came after the backup is gone on purpose.
+                logged.clear()
+            for table, heads in chains.items():
+                for name, head in heads.items():
+                    seq, _, digest = head.partition(":")
+                    logged.setdefault((table, name), {})[int(seq)] = digest
+    return logged
+
+
+# What a line of the log names, and the table that has it.
+_CHAINS = {"heads": "entry", "changes": "account_change"}
+
+
+def _log_problems(reader: Reader, table: str, name: str, heads: dict[int, str]) -> Iterator[str]:
+    """Yield the first logged digest that a chain does not have any more.
+
+    A chain that was cut off, or computed again from the start, agrees with itself; it does not
+    agree with what was logged while it grew.
+    """
+    for seq, digest in sorted(heads.items()):
+        if seq and proof.head_at(reader, table, name, seq) != digest:
+            yield (
+                f"account {name}: {table} {seq} was logged with another digest: the chain was cut"
+                " off or computed again"
+            )
+            return
+
+
+def backup(bank: Bank, path: str) -> dict[str, Any]:
+    """Copy the whole database into a new file, while it is in use, and prove the copy.
+
+    Raises:
+        InputError: the file is there already.
+        StoreError: the copy does not agree with itself.
+    """
+    copies.copy_to(bank.database, path)
+    try:
+        copies.check_copy(path)
+        copy = Database(path, bank.database.accounts_table)
+        with reading(copy) as reader:
+            wrong = list(proof.problems(reader, copy))
+    except BaseException:
+        os.unlink(path)
+        raise
+    if wrong:
+        raise StoreError(
+            f"{path} was written, and does not agree with itself: {wrong[0]}; so it is with the"
+            " database: see 'slurm_bank.py verify'"
+        )
+    return {"file": path, "bytes": os.stat(path).st_size, "verified": True}
+
+
+def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
+    """Put a backup back in place of the database, after a backup of what is there now.
+
+    Raises:
+        Refusal: the backup does not agree with itself.
+    """
+    copies.check_copy(path)
+    copy = Database(path, bank.database.accounts_table)
+    with reading(copy) as reader:
+        wrong = list(proof.problems(reader, copy))
+        heads = _heads(reader)
+    if wrong:
+        raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
+    kept = f"{bank.settings.database}.before-restore-{bank.clock()}"
+    if not dry_run:
+        with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
+            copies.copy_to(bank.database, kept)
+            # Logged first: were we killed in between, the log would contradict the books.
+            log(bank, "restore", file=path, kept=kept, heads=heads)
+            try:
+                copies.put_back(bank.database, path)
+            except BankError:
+                with reading(bank.database) as reader:
+                    log(bank, "restore_failed", file=path, kept=kept, heads=_heads(reader))
+                raise
+    return {"file": path, "kept": kept, "is_dry_run": dry_run}
+
+
+def _heads(reader: Reader) -> dict[str, str]:
+    """Return the newest entry number and digest of each account, as the log keeps them."""
+    return {
+        name: f"{account.books.entry_count}:{account.books.head_digest}"
+        for name, account in accounts.find_all(reader).items()
+    }

@@ -1,0 +1,1 @@
+"""What ought to happen: prices, meters, holds. Pure: no clock, no input or output."""

@@ -1,0 +1,96 @@
+"""The one place where a process is started."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bank.errors import OutputNotUnderstood, SlurmError, SlurmTimedOut
+
+# Linux refuses a single argument of 128 KiB; names are joined by commas into one argument.
+MAX_NAMES_BYTES = 100_000
+
+
+class Slurm(NamedTuple):
+    """How to reach Slurm.
+
+    Attributes:
+        bin_directory: where sshare, sacctmgr, scontrol, sacct and squeue are.
+        conf: value of SLURM_CONF for them, or "" for their built-in default.
+        timeout_seconds: a command that takes longer is ended, with all that it started.
+    """
+
+    bin_directory: str
+    conf: str
+    timeout_seconds: int
+
+
+def run(slurm: Slurm, arguments: Sequence[str]) -> str:
+    """Run one Slurm command and return its standard output.
+
+    The environment is built, not inherited: SACCT_FORMAT, SLURM_CLUSTERS and their like would
+    change the output under our feet.
+
+    Args:
+        slurm: how to reach Slurm.
+        arguments: name of the command and its arguments; never a string for a shell.
+
+    Raises:
+        SlurmError: the command is not there or its exit status is not 0.
+        SlurmTimedOut: it did not end in time.
+        OutputNotUnderstood: its output is not UTF-8.
+    """
+    name = arguments[0]
+    argv = [os.path.join(slurm.bin_directory, name), *arguments[1:]]
+    environment = {"PATH": slurm.bin_directory, "LC_ALL": "C.UTF-8", "TZ": "UTC0"}
+    environment["SLURM_TIME_FORMAT"] = "%s"
+    if slurm.conf:
+        environment["SLURM_CONF"] = slurm.conf
+    try:
+        # A session of its own, so that what the command started ends with it.
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SlurmError(
+            f"cannot run {argv[0]}: {error.strerror}; SLURM_BIN in the settings says where Slurm's"
+            " commands are"
+        ) from error
+    try:
+        output, complaint = process.communicate(timeout=slurm.timeout_seconds)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise SlurmTimedOut(
+                f"{name} did not answer within {slurm.timeout_seconds} s;"
+                " is the controller (scontrol ping) or slurmdbd (sacctmgr ping) frozen?"
+            ) from error
+        raise
+    if process.returncode != 0:
+        said = " ".join(complaint.decode(errors="replace").split()) or "no message"
+        raise SlurmError(f"{name} ended with status {process.returncode}: {said[:300]}")
+    try:
+        return output.decode()
+    except UnicodeDecodeError as error:
+        raise OutputNotUnderstood(f"{name} printed bytes that are not UTF-8") from error
+
+
+def chunked(names: Sequence[str], max_bytes: int = MAX_NAMES_BYTES) -> list[list[str]]:
+    """Split names into lists that fit into one argument when joined by commas."""
+    chunks: list[list[str]] = []
+    size = max_bytes + 1
+    for name in names:
+        length = len(name.encode()) + 1
+        if size + length > max_bytes:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(name)
+        size += length
+    return chunks

@@ -1,0 +1,57 @@
+"""sacctmgr: the changes the bank makes in Slurm, and the factors of each QOS."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from bank.errors import OutputNotUnderstood
+
+_UNSET = -1
+
+
+def limit_arguments(
+    cluster: str, accounts: Sequence[str], limit: str, value: int | None
+) -> list[str]:
+    """Build the change of one limit of many accounts, in one call.
+
+    Args:
+        cluster: always named, so that no other cluster of the same slurmdbd is touched.
+        accounts: plain names, few enough for one argument.
+        limit: "GrpTRESMins=cpu", "GrpJobs" and so on.
+        value: the new limit; None removes it, and only it.
+
+    Source:
+        sacctmgr(1), modify account; -1 clears a limit.
+    """
+    number = _UNSET if value is None else value
+    return [*_modify(cluster, accounts), f"{limit}={number}"]
+
+
+def reset_usage_arguments(cluster: str, account: str) -> list[str]:
+    """Build the reset of an account's RawUsage, which resets all below it too.
+
+    Source:
+        sacctmgr(1), modify account set RawUsage=0.
+    """
+    return [*_modify(cluster, [account]), "RawUsage=0"]
+
+
+def _modify(cluster: str, accounts: Sequence[str]) -> list[str]:
+    where = [f"cluster={cluster}", f"account={','.join(accounts)}"]
+    return ["sacctmgr", "-i", "modify", "account", "where", *where, "set"]
+
+
+def qos_factors_arguments() -> list[str]:
+    """Build the question for the UsageFactor of each QOS."""
+    return ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]
+
+
+def read_qos_factors(output: str) -> dict[str, Fraction]:
+    """Read the UsageFactor of each QOS."""
+    found = {}
+    for line in output.splitlines():
+        name, _, factor = line.rpartition("|")
+        try:
+            found[name] = Fraction(factor)
+        except ValueError as error:
+            raise OutputNotUnderstood(f"sacctmgr show qos printed {line[:200]!r}") from error
+    return found

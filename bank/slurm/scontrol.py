@@ -1,0 +1,105 @@
+"""scontrol show: Slurm's configuration and its partitions."""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from bank.errors import OutputNotUnderstood
+from bank.slurm import tres
+
+# The last thing it prints: without it, what is missing may only have been cut off.
+_CONFIG_END = re.compile(r"^Slurmctld\(primary\) at .* is (?:UP|DOWN)$", re.MULTILINE)
+_CONFIG_LINE = re.compile(r"(\w+)\s*= ?(.*)")
+
+
+class Config(NamedTuple):
+    """What the bank needs to know of slurm.conf as the controller runs it.
+
+    Attributes:
+        cluster: ClusterName.
+        started: BOOT_TIME as printed; another value means another controller process.
+        priority_type, decay_half_life, usage_reset_period: as printed.
+        calc_period_seconds: how often the use of running jobs is counted.
+        enforce: the parts of AccountingStorageEnforce.
+        max_tres: whether PriorityFlags has MAX_TRES, which changes what a job costs.
+    """
+
+    cluster: str
+    started: str
+    priority_type: str
+    decay_half_life: str
+    usage_reset_period: str
+    calc_period_seconds: int
+    enforce: frozenset[str]
+    max_tres: bool
+
+
+def config_arguments(cluster: str | None) -> list[str]:
+    """Build the question for the configuration; `cluster` None is the local one."""
+    return ["scontrol", *_on(cluster), "show", "config"]
+
+
+def read_config(output: str) -> Config:
+    """Read `scontrol show config`.
+
+    Raises:
+        OutputNotUnderstood: a value that decisions rest on is missing.
+
+    Source:
+        scontrol(1), show config; slurm.conf(5) for the parameters.
+    """
+    if _CONFIG_END.search(output) is None:
+        raise OutputNotUnderstood("scontrol show config does not end with the state of slurmctld")
+    values: dict[str, str] = {}
+    for line in output.splitlines():
+        match = _CONFIG_LINE.fullmatch(line.rstrip())
+        if match:
+            values.setdefault(match.group(1), match.group(2).strip())
+    try:
+        return Config(
+            cluster=values["ClusterName"],
+            started=values["BOOT_TIME"],
+            priority_type=values["PriorityType"],
+            # Only the multifactor plugin prints what follows; without it the type alone is enough
+            # to say that RawUsage is no meter.
+            decay_half_life=values.get("PriorityDecayHalfLife", ""),
+            usage_reset_period=values.get("PriorityUsageResetPeriod", ""),
+            calc_period_seconds=_seconds(values.get("PriorityCalcPeriod", "00:05:00")),
+            enforce=frozenset(values["AccountingStorageEnforce"].lower().split(",")),
+            max_tres="MAX_TRES" in values.get("PriorityFlags", "").upper().split(","),
+        )
+    except KeyError as error:
+        raise OutputNotUnderstood(f"scontrol show config does not say {error.args[0]}") from error
+
+
+def partitions_arguments(cluster: str | None) -> list[str]:
+    """Build the question for all partitions, hidden ones too."""
+    return ["scontrol", *_on(cluster), "-a", "-o", "show", "partition"]
+
+
+def read_partition_weights(output: str) -> dict[str, dict[str, Fraction]]:
+    """Read TRESBillingWeights of each partition; empty where it has none.
+
+    Source:
+        slurm.conf(5): without weights a job's billing is its number of CPUs.
+    """
+    found = {}
+    for line in output.splitlines():
+        if not line.startswith("PartitionName="):
+            continue
+        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        found[words["PartitionName"]] = tres.weights(words.get("TRESBillingWeights", ""))
+    return found
+
+
+def _on(cluster: str | None) -> list[str]:
+    return ["-M", cluster] if cluster else []
+
+
+def _seconds(text: str) -> int:
+    """Read Slurm's [days-]hours:minutes:seconds."""
+    match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+):([0-9]+):([0-9]+)", text)
+    if match is None:
+        raise OutputNotUnderstood(f"{text!r} is not a span of time as Slurm prints it")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -1,0 +1,221 @@
+"""Accounts: their rows, their audited changes, and the table that other programs read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bank.errors import LedgerBroken
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU
+from bank.ledger.books import Books
+from bank.ledger.entries import chained_digest
+from bank.store.connect import Database, Reader, Writer
+
+# What a field of an account may be.
+Value = str | int | bool | None
+
+# More parameters than this in one statement are too many for some SQLite.
+_AT_ONCE = 500
+
+
+class Account(NamedTuple):
+    """One account's row.
+
+    Attributes:
+        is_open: whether it has an allocation of its own.
+        is_unlimited: whether it has no limit at all.
+        period_started_on: ISO date of the period's first day, None where it never was open.
+        hold_reason: why an admin holds it, None where nobody does.
+        grant_id: the grant in force.
+    """
+
+    account_id: int
+    name: str
+    is_open: bool
+    is_unlimited: bool
+    period_started_on: str | None
+    hold_reason: str | None
+    grant_id: int | None
+    books: Books
+    change_count: int
+    change_digest: str
+
+
+_COLUMNS = """
+    account_id, name, is_open, credit_limit IS NULL, period_started_on, hold_reason, grant_id,
+    granted, used, entry_count, head_digest, last_posted_at, change_count, change_digest
+"""
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    account_id, name, is_open, is_unlimited, started_on, hold_reason, grant_id = row[:7]
+    count, digest = row[12:]
+    return Account(
+        account_id,
+        name,
+        bool(is_open),
+        bool(is_unlimited),
+        started_on,
+        hold_reason,
+        grant_id,
+        Books(*row[7:12]),
+        count,
+        digest,
+    )
+
+
+def find(reader: Reader, name: str) -> Account | None:
+    """Return one account, or None where the bank keeps no books for it."""
+    rows = reader.query(f"SELECT {_COLUMNS} FROM account WHERE name = :name", name=name)
+    return _account(rows[0]) if rows else None
+
+
+def find_all(reader: Reader) -> dict[str, Account]:
+    """Return every account by name, in the order of the names."""
+    rows = reader.query(f"SELECT {_COLUMNS} FROM account ORDER BY name")
+    return {row[1]: _account(row) for row in rows}
+
+
+def find_many(reader: Reader, names: Sequence[str]) -> dict[str, Account]:
+    """Return those of the named accounts that are there."""
+    found: dict[str, Account] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        some = {f"n{number}": name for number, name in enumerate(names[start : start + _AT_ONCE])}
+        marks = ", ".join(f":{mark}" for mark in some)
+        sql = f"SELECT {_COLUMNS} FROM account WHERE name IN ({marks})"
+        found.update((row[1], _account(row)) for row in reader.query(sql, **some))
+    return found
+
+
+def ensure(writer: Writer, names: Iterable[str]) -> None:
+    """Give each of the names a row, where it has none yet."""
+    writer.execute(
+        "INSERT INTO account (name) SELECT :name"
+        " WHERE NOT EXISTS (SELECT 1 FROM account WHERE name = :name)",
+        [{"name": name} for name in names],
+    )
+
+
+_FIELDS = {
+    "is_open": "is_open",
+    "is_unlimited": "credit_limit",
+    "period_started_on": "period_started_on",
+    "hold_reason": "hold_reason",
+    "grant_id": "grant_id",
+}
+
+
+def stored(field: str, value: Value) -> str | int | None:
+    """Return how a field of an account stands in its column."""
+    if field == "is_unlimited":
+        return None if value else 0
+    return int(value) if isinstance(value, bool) else value
+
+
+def change(
+    writer: Writer,
+    name: str,
+    changes: Mapping[str, Value],
+    *,
+    actor: str,
+    reason: str,
+    now: int,
+) -> None:
+    """Change fields of an account that are not amounts, and write down who did and why.
+
+    Args:
+        writer: the transaction.
+        name: an account that has a row.
+        changes: new values by field of `Account`; those that are not new are left out.
+        actor: login of whoever caused it.
+        reason: free text.
+        now: UTC microseconds.
+    """
+    account = find(writer, name)
+    if account is None:
+        raise LedgerBroken(f"account {name!r} has no row to change")
+    seq, digest = account.change_count, account.change_digest
+    # A clock that was set back makes no change older than what stands there.
+    now = max(now, account.books.last_posted_at)
+    for field, value in changes.items():
+        before = stored(field, getattr(account, field))
+        new = stored(field, value)
+        if new == before:
+            continue
+        seq += 1
+        row = {
+            "account_id": account.account_id,
+            "seq": seq,
+            "field": field,
+            "old": _text(before),
+            "new": _text(new),
+            "actor": actor,
+            "reason": reason,
+            "changed_at": now,
+        }
+        digest = chained_digest(digest, *row.values())
+        writer.execute(
+            "INSERT INTO account_change"
+            " (account_id, seq, field, old, new, actor, reason, changed_at, digest) VALUES"
+            " (:account_id, :seq, :field, :old, :new, :actor, :reason, :changed_at, :digest)",
+            [{**row, "digest": digest}],
+        )
+        writer.execute(
+            f"UPDATE account SET {_FIELDS[field]} = :new, change_count = :seq,"
+            " change_digest = :digest WHERE account_id = :account_id",
+            [{"new": new, "seq": seq, "digest": digest, "account_id": account.account_id}],
+        )
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def open_grant(writer: Writer, account_id: int, *, kind: str, now: int) -> int:
+    """Add a grant that starts now, and end the account's grant before it."""
+    end = {"now": now, "account_id": account_id}
+    writer.execute(
+        "UPDATE allocation_grant SET end_at = :now"
+        " WHERE account_id = :account_id AND end_at IS NULL",
+        [end],
+    )
+    return writer.insert(
+        "INSERT INTO allocation_grant (account_id, start_at, end_at, kind)"
+        " VALUES (:account_id, :now, NULL, :kind)",
+        kind=kind,
+        **end,
+    )
+
+
+def shown_limit_su(account: Account) -> int:
+    """Return the limit as the accounts table shows it: whole SUs, rounded down; -1 is unlimited."""
+    if account.is_unlimited:
+        return -1
+    # A limit below 0 cannot come about, but if it did it must not read as unlimited.
+    return max(account.books.granted // BILLING_SECONDS_PER_SU, 0)
+
+
+def show(writer: Writer, database: Database, names: Iterable[str]) -> None:
+    """Bring the accounts table up to date for some accounts, in the transaction that changed them.
+
+    The table is for other programs: nothing in the bank decides from it.
+    """
+    table = f'"{database.accounts_table}"'
+    for account in find_many(writer, list(names)).values():
+        row = {
+            "account": account.name,
+            "limit_su": shown_limit_su(account),
+            "date": account.period_started_on,
+        }
+        if not account.is_open:
+            writer.execute(f"DELETE FROM {table} WHERE account = :account", [row])
+            continue
+        writer.execute(
+            f"INSERT INTO {table} (account, su_limit_hrs, date, upper_limit_informed,"
+            " lower_limit_informed, max_limit_informed)"
+            " SELECT :account, :limit_su, :date, 0, 0, 0"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE account = :account)",
+            [row],
+        )
+        writer.execute(
+            f"UPDATE {table} SET su_limit_hrs = :limit_su, date = :date WHERE account = :account",
+            [row],
+        )

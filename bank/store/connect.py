@@ -1,0 +1,203 @@
+"""Opening the database: for reading, and for one transaction that writes."""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from bank.errors import BankError, Busy, NotPermitted, SettingsError, StoreError
+from bank.store.migrations import NEWEST
+
+# Long enough to wait for every other writer's slice, short enough for a person at a terminal.
+BUSY_SECONDS = 20
+
+
+class Database(NamedTuple):
+    """Where the books are.
+
+    Attributes:
+        path: the SQLite file, on a local disk.
+        accounts_table: name of the table that other programs read.
+    """
+
+    path: str
+    accounts_table: str
+
+
+class Reader:
+    """A connection from which rows are read, all as of the same instant."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Wrap a connection that is inside a transaction."""
+        self._connection = connection
+
+    def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def stream(self, sql: str, **parameters: object) -> Iterator[tuple[Any, ...]]:
+        """Return the rows of a query one by one, for those too many to hold."""
+        return self._connection.execute(sql, parameters)
+
+
+class Writer(Reader):
+    """A transaction that writes; nobody else writes until it ends."""
+
+    def execute(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Run one statement for each of the rows."""
+        self._connection.executemany(sql, rows)
+
+    def insert(self, sql: str, **parameters: object) -> int:
+        """Insert one row and return the key that the database gave it."""
+        key = self._connection.execute(sql, parameters).lastrowid
+        assert key is not None
+        return key
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Reader]:
+    """Open the database read-only, as of one instant.
+
+    Raises:
+        SettingsError: there is no database there, or one of another version.
+        StoreError, Busy, NotPermitted: see `explained`.
+    """
+    with explained(database):
+        connection = _connected(database, "ro")
+        try:
+            connection.execute("BEGIN")
+            check_version(connection, database)
+            yield Reader(connection)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def writing(database: Database, *, dry_run: bool = False) -> Iterator[Writer]:
+    """Run one transaction that writes: committed at the end, gone whole if anything fails.
+
+    Args:
+        database: where.
+        dry_run: do all of it and commit nothing, so that a rehearsal takes the same way.
+
+    Raises:
+        Busy: another writer held the lock all the time.
+        SettingsError, StoreError, NotPermitted: as `reading`.
+    """
+    with explained(database):
+        connection = _connected(database, "rw")
+        try:
+            # What is read before the first write must not change until then: 600 units were once
+            # spent 1,200 times because the lock was taken at the first write only.
+            connection.execute("BEGIN IMMEDIATE")
+            check_version(connection, database)
+            yield Writer(connection)
+            connection.execute("ROLLBACK" if dry_run else "COMMIT")
+        finally:
+            connection.close()
+
+
+def refuse_missing(database: Database) -> None:
+    """Refuse to go on without a database; nothing is made.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if not os.path.exists(database.path):
+        raise SettingsError(
+            f"there is no database at {database.path}: make it with 'slurm_bank.py migrate',"
+            " or correct DATABASE in the settings"
+        )
+
+
+def _connected(database: Database, mode: str) -> sqlite3.Connection:
+    refuse_missing(database)
+    connection = sqlite3.connect(
+        address(database.path, mode),
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+    )
+    if mode == "rw":
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def address(path: str, mode: str) -> str:
+    """Return a file as SQLite takes it with a mode: "ro" to read only, "rw" never to make it."""
+    # urllib.parse would take longer to import than everything else here takes to run.
+    for character in "%?#":
+        path = path.replace(character, f"%{ord(character):02x}")
+    return f"file:{path}?mode={mode}"
+
+
+def check_version(connection: sqlite3.Connection, database: Database) -> None:
+    """Refuse a database of another version of the program.
+
+    Raises:
+        SettingsError: it is older, newer, or not the bank's.
+    """
+    version = schema_version(connection)
+    if version is None:
+        raise SettingsError(
+            f"{database.path} is not a database of the bank: correct DATABASE in the settings"
+        )
+    if version < NEWEST:
+        raise SettingsError(
+            f"{database.path} has schema {version} and this program needs {NEWEST}:"
+            " run 'slurm_bank.py migrate'"
+        )
+    if version > NEWEST:
+        raise SettingsError(
+            f"{database.path} has schema {version}, made by a newer program; this one knows"
+            f" schema {NEWEST}: use the newer program"
+        )
+
+
+def schema_version(connection: sqlite3.Connection) -> int | None:
+    """Return the newest migration applied to a database, or None where it is not the bank's."""
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'"
+    ).fetchone()
+    if found is None:
+        return None
+    (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    return int(version) if version is not None else None
+
+
+@contextmanager
+def explained(database: Database) -> Iterator[None]:
+    """Turn SQLite's errors into the bank's, with what to do.
+
+    Raises:
+        Busy: locked by another process for longer than `BUSY_SECONDS`.
+        NotPermitted: the file or its directory may not be written, or not be read.
+        StoreError: the disk is full, the file is damaged, or anything else.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explanation(database, error) from error
+
+
+def _explanation(database: Database, error: sqlite3.Error) -> BankError:
+    # The low byte is the kind, the rest says where it happened.
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    path = database.path
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(f"{path} is locked by another process: try again")
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return NotPermitted(
+            f"{path} or its directory cannot be opened or written by this user"
+            f" ({error}): run as the user who owns it"
+        )
+    if kind == sqlite3.SQLITE_FULL:
+        return StoreError(f"no space left on the disk of {path}: nothing was written")
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreError(
+            f"{path} is damaged or not an SQLite file ({error}): restore a backup"
+            " with 'slurm_bank.py restore'"
+        )
+    return StoreError(f"{path} cannot be used ({error})")

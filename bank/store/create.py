@@ -1,0 +1,129 @@
+"""Making the database and bringing an older one up to date."""
+
+import importlib
+import os
+import sqlite3
+
+from bank import __version__
+from bank.errors import SettingsError, StoreError
+from bank.store.connect import (
+    BUSY_SECONDS,
+    Database,
+    address,
+    check_version,
+    explained,
+    schema_version,
+)
+from bank.store.migrations import NEWEST
+
+_NAMES = {1: "v0001_first"}
+_ONLY_OURS = 0o640
+# SQLite's log-ahead file is shared memory between processes: it needs a disk of this machine.
+_SHARED = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "fuse.glusterfs", "ceph"}
+
+
+def migrate(database: Database, *, now: int) -> tuple[int, int]:
+    """Make the database, or bring it to this program's schema, in one transaction.
+
+    Args:
+        database: where; its directory must be there.
+        now: UTC microseconds.
+
+    Returns:
+        The schema before (0 where there was none) and after.
+
+    Raises:
+        SettingsError: the directory is missing or on a shared file system, the file is not the
+            bank's, or it is of a newer program.
+    """
+    directory = os.path.dirname(database.path)
+    if not os.path.isdir(directory):
+        raise SettingsError(
+            f"the directory of DATABASE, {directory}, is not there: make it, owned by the user who"
+            " runs the bank, with mode 0700"
+        )
+    kind = file_system(os.path.realpath(directory))
+    if kind in _SHARED:
+        raise SettingsError(
+            f"{directory} is on a shared file system ({kind}), where SQLite is not safe:"
+            " set DATABASE to a local disk"
+        )
+    with explained(database):
+        is_new = not os.path.exists(database.path)
+        if is_new:
+            _make_file(database.path)
+        connection = sqlite3.connect(database.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            return _apply(connection, database, now)
+        finally:
+            connection.close()
+
+
+def present_schema(database: Database) -> int:
+    """Return the schema of a database, 0 where there is none yet."""
+    if not os.path.exists(database.path):
+        return 0
+    with explained(database):
+        connection = sqlite3.connect(address(database.path, "ro"), uri=True)
+        try:
+            return schema_version(connection) or 0
+        finally:
+            connection.close()
+
+
+def _make_file(path: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _ONLY_OURS)
+    try:
+        if os.geteuid() == 0:
+            # What root makes is for the user who owns the directory.
+            owner = os.stat(os.path.dirname(path))
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(descriptor)
+
+
+def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tuple[int, int]:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    before = schema_version(connection) or 0
+    if before == 0:
+        found = connection.execute("SELECT name FROM sqlite_master").fetchone()
+        if found is not None:
+            raise SettingsError(
+                f"{database.path} holds a table {found[0]} and is not the bank's: give DATABASE"
+                " another path; a database of the predecessor is not taken over by this version"
+            )
+    if before > NEWEST:
+        check_version(connection, database)
+    for version in range(before + 1, NEWEST + 1):
+        module = importlib.import_module(f"bank.store.migrations.{_NAMES[version]}")
+        for statement in module.statements(database.accounts_table):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO schema_version (version, name, applied_at, program_version)"
+            " VALUES (?, ?, ?, ?)",
+            (version, module.NAME, now, __version__),
+        )
+    connection.execute("COMMIT")
+    return before, NEWEST
+
+
+def file_system(directory: str, mounts: str = "/proc/self/mounts") -> str:
+    """Return the type of the file system that a directory is on, "" where nobody knows.
+
+    Source:
+        proc(5), /proc/self/mounts; the last line whose mount point holds the directory counts.
+    """
+    best, kind = "", ""
+    try:
+        with open(mounts, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                _, point, here, *_ = line.split(" ")
+                point = point.replace("\\040", " ")
+                inside = directory == point or directory.startswith(point.rstrip("/") + "/")
+                if inside and len(point) >= len(best):
+                    best, kind = point, here
+    except OSError as error:
+        raise StoreError(f"{mounts} cannot be read: {error.strerror}") from error
+    return kind

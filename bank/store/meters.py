@@ -1,0 +1,323 @@
+"""Meters and their readings, and where each account stands on each cluster."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bank.ledger.entries import chained_digest
+from bank.store.connect import Reader, Writer
+
+
+class Meter(NamedTuple):
+    """A meter and its newest reading.
+
+    Attributes:
+        association: Slurm's association id.
+        is_gone: 1 where the newest reading said that Slurm has it no more, else 0.
+        reading_count: number of the newest reading.
+        raw: billing-seconds it showed.
+        asked_at, answered_at: when that was, UTC microseconds.
+        head_digest: digest of the newest reading.
+    """
+
+    meter_id: int
+    association: int
+    account: str
+    user: str
+    partition: str
+    is_gone: int
+    reading_count: int
+    raw: int
+    asked_at: int
+    answered_at: int
+    head_digest: str
+
+
+class Reading(NamedTuple):
+    """A new reading of one meter, to be written.
+
+    Attributes:
+        association, account, user, partition: which meter.
+        follows: number of the reading that it follows, 0 for the first.
+        previous_digest: digest of that reading.
+        raw: billing-seconds it shows.
+        cause: one of those in `bank.policy.metering`.
+        booked: billing-seconds that the ledger gets because of it.
+        asked_at, answered_at: UTC microseconds.
+    """
+
+    association: int
+    account: str
+    user: str
+    partition: str
+    follows: int
+    previous_digest: str
+    raw: int
+    cause: str
+    booked: int
+    asked_at: int
+    answered_at: int
+
+
+class ClusterState(NamedTuple):
+    """What is on record of a cluster: see the table `cluster`."""
+
+    source: str
+    controller_started: str
+    control: int
+    asked_at: int
+    answered_at: int
+
+
+class Place(NamedTuple):
+    """An account as one cluster has it: see the table `place`."""
+
+    account: str
+    parent: str | None
+    charged: int
+    closed: int
+    running: int
+    orphaned: int
+
+
+class Overlap(Exception):
+    """Somebody else booked a reading since ours was asked for; ours must be taken again."""
+
+
+def find_meters(reader: Reader, cluster: str) -> dict[int, Meter]:
+    """Return a cluster's meters by association."""
+    rows = reader.query(
+        "SELECT meter_id, association, name, user_name, partition_name, is_gone, reading_count,"
+        " raw, asked_at, answered_at, meter.head_digest"
+        " FROM meter JOIN account ON account.account_id = meter.account_id"
+        " WHERE cluster = :cluster",
+        cluster=cluster,
+    )
+    return {row[1]: Meter(*row) for row in rows}
+
+
+def find_cluster(reader: Reader, cluster: str) -> ClusterState | None:
+    """Return what is on record of a cluster, None before its first reading."""
+    rows = reader.query(
+        "SELECT source, controller_started, control, asked_at, answered_at FROM cluster"
+        " WHERE name = :cluster",
+        cluster=cluster,
+    )
+    return ClusterState(*rows[0]) if rows else None
+
+
+def find_places(reader: Reader, cluster: str) -> dict[str, Place]:
+    """Return where each account stands on a cluster, by name."""
+    rows = reader.query(
+        "SELECT account.name, parent.name, charged, closed, running, orphaned FROM place"
+        " JOIN account ON account.account_id = place.account_id"
+        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id"
+        " WHERE cluster = :cluster",
+        cluster=cluster,
+    )
+    return {row[0]: Place(*row) for row in rows}
+
+
+def write_readings(writer: Writer, cluster: str, readings: Iterable[Reading]) -> dict[int, str]:
+    """Append readings; the account of each must have a row.
+
+    Returns:
+        By association, what an entry names as its reference: "reading METER/NUMBER".
+
+    Raises:
+        Overlap: the reading that one of them follows is not the newest any more.
+    """
+    references = {}
+    for reading in readings:
+        found = writer.query(
+            "SELECT meter_id, reading_count FROM meter"
+            " WHERE cluster = :cluster AND association = :association",
+            cluster=cluster,
+            association=reading.association,
+        )
+        if (found[0][1] if found else 0) != reading.follows:
+            raise Overlap
+        seq = reading.follows + 1
+        digest = chained_digest(
+            reading.previous_digest,
+            *(cluster, reading.association, reading.user, reading.partition),
+            *(seq, reading.raw, reading.cause, reading.booked),
+            *(reading.asked_at, reading.answered_at),
+        )
+        row = {**reading._asdict(), "cluster": cluster, "seq": seq, "digest": digest}
+        row["is_gone"] = reading.cause == "gone"
+        row["meter_id"] = found[0][0] if found else _new_meter(writer, row)
+        if found:
+            _renew_meter(writer, row)
+        writer.execute(
+            "INSERT INTO reading (meter_id, seq, user_name, partition_name, raw, cause, booked,"
+            " asked_at, answered_at, digest) VALUES (:meter_id, :seq, :user, :partition, :raw,"
+            " :cause, :booked, :asked_at, :answered_at, :digest)",
+            [row],
+        )
+        references[reading.association] = f"reading {row['meter_id']}/{seq}"
+    return references
+
+
+def _new_meter(writer: Writer, row: dict[str, object]) -> int:
+    return writer.insert(
+        "INSERT INTO meter (cluster, association, account_id, user_name, partition_name, is_gone,"
+        " reading_count, raw, asked_at, answered_at, head_digest)"
+        " SELECT :cluster, :association, account_id, :user, :partition, :is_gone,"
+        " :seq, :raw, :asked_at, :answered_at, :digest FROM account WHERE name = :account",
+        **row,
+    )
+
+
+def _renew_meter(writer: Writer, row: dict[str, object]) -> None:
+    writer.execute(
+        "UPDATE meter SET is_gone = :is_gone, reading_count = :seq, raw = :raw,"
+        " asked_at = :asked_at, answered_at = :answered_at, head_digest = :digest,"
+        # Slurm can give a user another name.
+        " user_name = :user, partition_name = :partition,"
+        " account_id = (SELECT account_id FROM account WHERE name = :account)"
+        " WHERE meter_id = :meter_id",
+        [row],
+    )
+
+
+def write_cluster(writer: Writer, cluster: str, state: ClusterState) -> None:
+    """Write down that all meters of a cluster were read, and under which controller process."""
+    row = {"name": cluster, **state._asdict()}
+    writer.execute(
+        "INSERT INTO cluster (name, source, source_since, controller_started, control, asked_at,"
+        " answered_at) SELECT :name, :source, :asked_at, '', 0, 0, 0"
+        " WHERE NOT EXISTS (SELECT 1 FROM cluster WHERE name = :name)",
+        [row],
+    )
+    writer.execute(
+        "UPDATE cluster SET controller_started = :controller_started, control = :control,"
+        " asked_at = :asked_at, answered_at = :answered_at WHERE name = :name",
+        [row],
+    )
+
+
+def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
+    """Write where accounts stand on a cluster; their totals are left to the ledger.
+
+    All the accounts and their parents must have rows.
+    """
+    rows = [{"cluster": cluster, **place._asdict()} for place in places]
+    writer.execute(
+        "INSERT INTO place (cluster, account_id)"
+        " SELECT :cluster, account_id FROM account WHERE name = :account AND NOT EXISTS"
+        " (SELECT 1 FROM place WHERE cluster = :cluster AND account_id = account.account_id)",
+        rows,
+    )
+    writer.execute(
+        "UPDATE place SET running = :running, orphaned = :orphaned,"
+        " parent_id = (SELECT account_id FROM account WHERE name = :parent)"
+        " WHERE cluster = :cluster"
+        " AND account_id = (SELECT account_id FROM account WHERE name = :account)",
+        rows,
+    )
+
+
+def find_held_by_others(reader: Reader, cluster: str) -> set[str]:
+    """Return the accounts that were last seen held by a limit the bank did not set."""
+    rows = reader.query(
+        "SELECT name FROM place JOIN account ON account.account_id = place.account_id"
+        " WHERE cluster = :cluster AND held_by_others = 1",
+        cluster=cluster,
+    )
+    return {row[0] for row in rows}
+
+
+def write_held_by_others(
+    writer: Writer, cluster: str, names: Iterable[str], *, is_held: bool
+) -> None:
+    """Write down that accounts are, or are no longer, held by others."""
+    writer.execute(
+        "UPDATE place SET held_by_others = :is_held WHERE cluster = :cluster"
+        " AND account_id = (SELECT account_id FROM account WHERE name = :account)",
+        [{"cluster": cluster, "account": name, "is_held": int(is_held)} for name in names],
+    )
+
+
+_PAIR = (
+    "account_id = (SELECT account_id FROM account WHERE name = :account)"
+    " AND child_id = (SELECT account_id FROM account WHERE name = :child)"
+)
+_CLOSED_BY_CHILD = (
+    "(SELECT closed FROM place"
+    " WHERE place.cluster = settled.cluster AND place.account_id = settled.child_id)"
+)
+
+
+def _ensure_pairs(
+    writer: Writer, rows: Sequence[Mapping[str, object]], *, left: int | None
+) -> None:
+    writer.execute(
+        "INSERT INTO settled (account_id, cluster, child_id, left_closed)"
+        " SELECT a.account_id, :cluster, c.account_id, :left FROM account AS a, account AS c"
+        " WHERE a.name = :account AND c.name = :child AND NOT EXISTS"
+        f" (SELECT 1 FROM settled WHERE cluster = :cluster AND {_PAIR})",
+        [{**row, "left": left} for row in rows],
+    )
+
+
+def settle(writer: Writer, cluster: str, amounts: Iterable[tuple[str, str, int]]) -> None:
+    """Take use of children that an account's period has closed off what counts for it.
+
+    Args:
+        writer: the transaction that closes it.
+        cluster: where the child used it.
+        amounts: (account, child, billing-seconds).
+    """
+    rows = [
+        {"cluster": cluster, "account": account, "child": child, "amount": amount}
+        for account, child, amount in amounts
+    ]
+    _ensure_pairs(writer, rows, left=None)
+    writer.execute(
+        f"UPDATE settled SET closed = closed + :amount WHERE cluster = :cluster AND {_PAIR}", rows
+    )
+
+
+def leave(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write down that children are no longer below accounts: (account, child)."""
+    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    _ensure_pairs(writer, rows, left=None)
+    writer.execute(
+        f"UPDATE settled SET left_closed = {_CLOSED_BY_CHILD} WHERE cluster = :cluster AND {_PAIR}",
+        rows,
+    )
+
+
+def join(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write down that children have come below accounts: (account, child).
+
+    What a child closed in periods of its own while it was elsewhere is not the account's to pay.
+    What it closed while it was below the account before stays the account's.
+    """
+    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    # One that was never below it has closed all it ever closed elsewhere.
+    _ensure_pairs(writer, [row for row in rows if _has_closed(writer, row)], left=0)
+    writer.execute(
+        f"UPDATE settled SET joined = joined + {_CLOSED_BY_CHILD} - left_closed, left_closed = NULL"
+        f" WHERE left_closed IS NOT NULL AND cluster = :cluster AND {_PAIR}",
+        rows,
+    )
+
+
+def _has_closed(reader: Reader, pair: Mapping[str, object]) -> bool:
+    """Tell whether a child has ever closed a period: else it brings nothing to be forgiven."""
+    sql = (
+        "SELECT closed FROM place JOIN account ON account.account_id = place.account_id"
+        " WHERE cluster = :cluster AND name = :child AND closed > 0"
+    )
+    return bool(reader.query(sql, **pair))
+
+
+def find_settled(reader: Reader) -> dict[tuple[str, str, str], int]:
+    """Return what no longer counts, by (account, cluster, child)."""
+    rows = reader.query(
+        "SELECT a.name, cluster, c.name, joined + closed FROM settled"
+        " JOIN account AS a ON a.account_id = settled.account_id"
+        " JOIN account AS c ON c.account_id = settled.child_id"
+    )
+    return {(account, cluster, child): amount for account, cluster, child, amount in rows}

@@ -1,0 +1,72 @@
+"""The one way in: entries are appended here and nowhere else."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from bank.errors import LedgerBroken
+from bank.ledger.books import extended
+from bank.ledger.entries import USED, Draft, Entry
+from bank.store import accounts
+from bank.store.connect import Writer
+
+
+def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list[Entry]]:
+    """Append entries to the chains of their accounts and bring the totals up to date.
+
+    Args:
+        writer: the transaction; whatever else belongs to the entries is written in the same one.
+        drafts: in the order in which each account's are to stand.
+        now: UTC microseconds.
+
+    Returns:
+        The entries by account.
+
+    Raises:
+        LedgerBroken: an account has no row, or an entry is not one that the ledger knows.
+    """
+    by_account: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        by_account[draft.account].append(draft)
+    found = accounts.find_many(writer, sorted(by_account))
+    posted: dict[str, list[Entry]] = {}
+    rows: list[dict[str, object]] = []
+    totals: list[dict[str, object]] = []
+    for name in sorted(by_account):
+        if name not in found:
+            raise LedgerBroken(f"account {name!r} has no books to post to")
+        account_id = found[name].account_id
+        books, entries = extended(found[name].books, by_account[name], now=now)
+        posted[name] = entries
+        totals.append({"account_id": account_id, **books._asdict()})
+        rows += [{"account_id": account_id, **_row(entry)} for entry in entries]
+    writer.execute(
+        "INSERT INTO entry (account_id, seq, kind, source, target, amount, grant_id, cluster,"
+        " user_name, actor, reason, reference, idempotency_key, leg, posted_at, digest) VALUES"
+        " (:account_id, :seq, :kind, :source, :target, :amount, :grant_id, :cluster,"
+        " :user, :actor, :reason, :reference, :idempotency_key, :leg, :posted_at, :digest)",
+        rows,
+    )
+    writer.execute(
+        "UPDATE account SET granted = :granted, used = :used, entry_count = :entry_count,"
+        " head_digest = :head_digest, last_posted_at = :last_posted_at"
+        " WHERE account_id = :account_id",
+        totals,
+    )
+    _count_by_place(writer, rows)
+    return posted
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    row = entry.draft._asdict()
+    del row["account"]
+    return {**row, "seq": entry.seq, "posted_at": entry.posted_at, "digest": entry.digest}
+
+
+def _count_by_place(writer: Writer, rows: Sequence[dict[str, object]]) -> None:
+    """Add what was charged and what was closed to the account's totals on its cluster."""
+    for total, side in (("charged", "target"), ("closed", "source")):
+        writer.execute(
+            f"UPDATE place SET {total} = {total} + :amount"
+            " WHERE cluster = :cluster AND account_id = :account_id",
+            [row for row in rows if row[side] == USED],
+        )

@@ -1,0 +1,191 @@
+"""What people ask: where accounts stand, and what happened to them. Kept quick to start."""
+
+from typing import NamedTuple
+
+from bank.policy.tree import Place, used_by_children
+from bank.store import accounts, limits, meters
+from bank.store.accounts import Account
+from bank.store.connect import Reader
+from bank.store.limits import Limit
+
+
+class Standing(NamedTuple):
+    """Where an account stands. Amounts are billing-seconds.
+
+    Attributes:
+        account: its row.
+        used: what it and all below it have used in its present period.
+        set_aside: what running jobs of it and all below it may still use, as last read.
+        limits: the bank's own holds on it.
+        is_held_by_others: whether Slurm showed a hold that the bank did not set.
+    """
+
+    account: Account
+    used: int
+    set_aside: int
+    limits: tuple[Limit, ...]
+    is_held_by_others: bool
+
+    @property
+    def limit(self) -> int | None:
+        """What was granted for the period; None is unlimited."""
+        return None if self.account.is_unlimited else self.account.books.granted
+
+    @property
+    def left(self) -> int | None:
+        """What is granted and not used; running jobs may still use of it. None is unlimited."""
+        return None if self.limit is None else self.limit - self.used
+
+    @property
+    def available(self) -> int | None:
+        """What is neither used nor set aside; None is unlimited."""
+        return None if self.left is None else self.left - self.set_aside
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a hold is in force, as far as the bank knows."""
+        return self.is_held_by_others or any(limit.confirmed_at for limit in self.limits)
+
+
+_BELOW = """
+    WITH RECURSIVE below (cluster, account_id) AS (
+        SELECT cluster, account_id FROM place WHERE parent_id = :account_id
+        UNION
+        SELECT place.cluster, place.account_id FROM place
+        JOIN below ON place.cluster = below.cluster AND place.parent_id = below.account_id
+    )
+"""
+
+_USED_BELOW = (
+    _BELOW
+    + """
+    SELECT coalesce(sum(place.charged - coalesce(settled.joined + settled.closed, 0)), 0)
+    FROM below
+    JOIN place ON place.cluster = below.cluster AND place.account_id = below.account_id
+    LEFT JOIN settled ON settled.account_id = :account_id AND settled.cluster = below.cluster
+        AND settled.child_id = below.account_id
+"""
+)
+
+_OPEN_BELOW_BY_CHILD = (
+    _BELOW
+    + """
+    SELECT below.cluster, account.name,
+        place.charged - coalesce(settled.joined + settled.closed, 0)
+    FROM below
+    JOIN account ON account.account_id = below.account_id
+    JOIN place ON place.cluster = below.cluster AND place.account_id = below.account_id
+    LEFT JOIN settled ON settled.account_id = :account_id AND settled.cluster = below.cluster
+        AND settled.child_id = below.account_id
+    ORDER BY below.cluster, account.name
+"""
+)
+
+
+def used_below(reader: Reader, account_id: int) -> int:
+    """Return what all below an account have used that counts for it now, in billing-seconds."""
+    return int(reader.query(_USED_BELOW, account_id=account_id)[0][0])
+
+
+def used_below_by_child(reader: Reader, account_id: int) -> list[tuple[str, str, int]]:
+    """Return (cluster, child, billing-seconds) for all below an account, as `used_below` sums."""
+    rows = reader.query(_OPEN_BELOW_BY_CHILD, account_id=account_id)
+    return [(cluster, child, amount) for cluster, child, amount in rows]
+
+
+def standing(reader: Reader, name: str) -> Standing | None:
+    """Return where one account stands, or None where it is not open in the bank."""
+    account = accounts.find(reader, name)
+    if account is None or not account.is_open:
+        return None
+    ((running, by_others),) = reader.query(
+        "SELECT coalesce(sum(running), 0), coalesce(max(held_by_others), 0) FROM place"
+        " WHERE account_id = :account_id",
+        account_id=account.account_id,
+    )
+    used = account.books.used + used_below(reader, account.account_id)
+    ours = tuple(limits.find_account_limits(reader, name))
+    return Standing(account, used, running, ours, bool(by_others))
+
+
+def standings(reader: Reader) -> dict[str, Standing]:
+    """Return where every open account stands, in the order of their names."""
+    rows = reader.query(
+        "SELECT cluster, account.name, parent.name, charged, running, held_by_others FROM place"
+        " JOIN account ON account.account_id = place.account_id"
+        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id"
+    )
+    below = used_by_children([Place(*row[:4]) for row in rows], meters.find_settled(reader))
+    running: dict[str, int] = {}
+    by_others = set()
+    for _, name, _, _, here, others in rows:
+        running[name] = running.get(name, 0) + here
+        if others:
+            by_others.add(name)
+    ours: dict[str, tuple[Limit, ...]] = {}
+    for limit in limits.find_limits(reader):
+        ours[limit.account] = (*ours.get(limit.account, ()), limit)
+    return {
+        name: Standing(
+            account,
+            account.books.used + below.get(name, 0),
+            running.get(name, 0),
+            ours.get(name, ()),
+            name in by_others,
+        )
+        for name, account in accounts.find_all(reader).items()
+        if account.is_open
+    }
+
+
+class Event(NamedTuple):
+    """One line of an account's history: an entry, or a change that is not an amount.
+
+    Attributes:
+        kind: the entry's, or "FIELD changed".
+        amount, granted, used: billing-seconds; None where it is not an entry.
+        reference: what an entry rests on, or the field's new value.
+    """
+
+    at: int
+    kind: str
+    amount: int | None
+    granted: int | None
+    used: int | None
+    user: str | None
+    actor: str
+    reason: str
+    reference: str | None
+
+
+def history(reader: Reader, account: Account) -> list[Event]:
+    """Return all that happened to an account, oldest first, with the totals after each entry."""
+    from bank.ledger.books import Books, moved
+    from bank.ledger.entries import Draft
+
+    events = [
+        Event(at, f"{field} changed", None, None, None, None, actor, reason, new)
+        for at, field, new, actor, reason in reader.query(
+            "SELECT changed_at, field, new, actor, reason FROM account_change"
+            " WHERE account_id = :id ORDER BY seq",
+            id=account.account_id,
+        )
+    ]
+    books = Books()
+    for row in reader.stream(
+        "SELECT posted_at, kind, source, target, amount, user_name, actor, reason, reference"
+        " FROM entry WHERE account_id = :id ORDER BY seq",
+        id=account.account_id,
+    ):
+        at, kind, source, target, amount, user, actor, reason, reference = row
+        books = moved(books, Draft(account.name, kind, source, target, amount, actor))
+        events.append(
+            Event(at, kind, amount, books.granted, books.used, user, actor, reason, reference)
+        )
+    # An account is opened before anything is granted to it, at the same instant.
+    events.sort(key=_time)
+    return events
+
+
+def _time(event: Event) -> int:
+    return event.at

@@ -1,0 +1,265 @@
+"""What the bank costs, as ratios in one run, on a real cluster of one machine."""
+
+import os
+import platform
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.measure import Action, both, compare, machine, process
+from tests.lab import JOB_USERS, Lab
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+COMMANDS = ("scontrol", "sshare", "sacctmgr", "sacct", "squeue")
+HELD = 200
+OLD_WAY = 20
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        what: what was timed.
+        milliseconds: its median.
+        against: what it was timed against.
+        against_milliseconds: the median of that.
+        ratio: median of the ratios, pair by pair.
+        allowed: what the ratio should not be above, in words; "" where nothing is promised.
+    """
+
+    what: str
+    milliseconds: float
+    against: str
+    against_milliseconds: float
+    ratio: float
+    allowed: str
+
+
+class Bench:
+    """A cluster with accounts, and a bank that has them all."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        """Put the bank's files into `directory`."""
+        self.lab = lab
+        self.directory = directory
+        self.settings = directory / "settings.py"
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "SLURM_CONF": str(lab.slurm_conf),
+            "SLURM_BANK_SETTINGS": str(self.settings),
+        }
+        self.write_settings()
+        self.bank("migrate")()
+
+    def write_settings(self, **values: object) -> None:
+        """Write the settings of the bank; those that are named differ from the defaults."""
+        lines = {"DATABASE": str(self.directory / "bank.db"), "LOGFILE": "", **values}
+        text = "".join(f"{name} = {value!r}\n" for name, value in lines.items())
+        self.settings.write_text(text)
+        self.settings.chmod(0o600)
+
+    def bank(self, *argv: str) -> Action:
+        """Return what runs one command of the bank."""
+        return process([sys.executable, str(ROOT / "slurm_bank.py"), *argv], self.environment)
+
+    def slurm(self, *argv: str) -> Action:
+        """Return what runs one command of Slurm."""
+        return process([f"/usr/bin/{argv[0]}", *argv[1:]], self.environment)
+
+    def python(self, code: str) -> Action:
+        """Return what starts Python and runs a line."""
+        return process([sys.executable, "-c", code], self.environment)
+
+    def add_accounts(self, prefix: str, count: int, allocation_su: int) -> list[str]:
+        """Make accounts in Slurm with a user each, and let a pass take them into the bank."""
+        names = [f"{prefix}{number:05d}" for number in range(count)]
+        self.lab.make_accounts(names, users=[JOB_USERS[0]])
+        self.write_settings(
+            UNKNOWN_ACCOUNTS="allocate", PROJECT_PREFIX=prefix, DEFAULT_ALLOCATION=allocation_su
+        )
+        self.bank("enforce")()
+        self.write_settings()
+        return names
+
+
+def start_up(bench: Bench) -> Iterator[Row]:
+    """Commands that people wait for."""
+    python = bench.python("import sqlite3")
+    bare = "python3 -c 'import sqlite3'"
+    for verb in ("get_sus", "balance"):
+        found = compare(bench.bank(verb, "acc00000"), python, 31)
+        yield _row(f"`{verb}` of one account in 1,000", found, bare, "3")
+
+
+def passes(bench: Bench) -> Iterator[Row]:
+    """A pass that finds nothing to do."""
+    sshare = bench.slurm("sshare", "-anP", "-o", "Account,User,RawUsage,GrpTRESMins")
+    against = both(sshare, bench.python("import sqlite3"))
+    found = compare(bench.bank("enforce"), against, 11)
+    yield _row(
+        "a pass over 1,000 accounts, nothing to do", found, "`sshare -anP` and bare Python", "3"
+    )
+
+
+def holds(bench: Bench) -> Iterator[Row]:
+    """A pass that must hold many accounts at once."""
+    names = bench.add_accounts("held", HELD, 0)
+    release = bench.slurm(*_change(bench, names, "-1"))
+    hold = bench.slurm(*_change(bench, names, "0"))
+    found = compare(both(release, bench.bank("enforce")), both(release, hold), 7)
+    yield _row(
+        f"a pass that holds {HELD} accounts (and their release by hand)",
+        found,
+        "one `sacctmgr modify` for them (and the same release)",
+        "",
+    )
+    release()
+    calls = _sacctmgr_calls(bench)
+    yield Row(f"changing `sacctmgr` calls to hold {HELD} accounts", calls, "one", 1, calls, "1")
+
+
+def _change(bench: Bench, names: Sequence[str], cpu: str) -> list[str]:
+    where = [f"cluster={bench.lab.cluster}", f"account={','.join(names)}"]
+    return ["sacctmgr", "-i", "modify", "account", "where", *where, "set", f"GrpTRESMins=cpu={cpu}"]
+
+
+def _sacctmgr_calls(bench: Bench) -> int:
+    """Count the changing calls of one pass, with commands that write down how they were called."""
+    directory = bench.directory / "bin"
+    directory.mkdir()
+    log = bench.directory / "calls"
+    for name in COMMANDS:
+        path = directory / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\nexec /usr/bin/{name} "$@"\n')
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    bench.write_settings(SLURM_BIN=str(directory))
+    bench.bank("enforce")()
+    bench.write_settings()
+    return sum(line.startswith("sacctmgr -i modify") for line in log.read_text().splitlines())
+
+
+def old_way(bench: Bench) -> Iterator[Row]:
+    """What the predecessor's cron did: three processes for each account."""
+    names = [f"acc{number:05d}" for number in range(OLD_WAY)]
+
+    def run() -> None:
+        for name in names:
+            bench.python("import sqlite3")()
+            question = f"cluster={bench.lab.cluster}"
+            bench.slurm(
+                *("sacctmgr", "-n", "show", "assoc", f"account={name}", question),
+                "format=account,cluster",
+            )()
+            bench.slurm("sshare", "--noheader", f"--accounts={name}", "--format=RawUsage")()
+
+    found = compare(run, bench.bank("enforce"), 3)
+    yield _row(
+        f"the predecessor's way for {OLD_WAY} accounts, without its imports",
+        found,
+        "a pass over 1,200 accounts",
+        "",
+    )
+
+
+def growth(small: Bench, large: Bench) -> Iterator[Row]:
+    """Ten times the accounts."""
+    found = compare(large.bank("enforce"), small.bank("enforce"), 5)
+    yield _row("a pass over 10,000 accounts, nothing to do", found, "the same over 1,000", "12")
+    sshare = ("sshare", "-anP", "-o", "Account,User,RawUsage")
+    found = compare(large.slurm(*sshare), small.slurm(*sshare), 3)
+    yield _row("`sshare -anP` of 10,000 accounts", found, "the same of 1,000", "")
+
+
+def _row(what: str, found: tuple[float, float, float], against: str, allowed: str) -> Row:
+    seconds, against_seconds, ratio = found
+    return Row(what, seconds * 1000, against, against_seconds * 1000, ratio, allowed)
+
+
+@contextmanager
+def benches() -> Iterator[tuple[Bench, Bench]]:
+    """Start two clusters, one with 1,000 accounts and one with 10,000."""
+    with tempfile.TemporaryDirectory(prefix="slurm-bank-bench-") as name:
+        small_directory, large_directory = Path(name) / "small", Path(name) / "large"
+        small_directory.mkdir()
+        large_directory.mkdir()
+        pid = os.getpid()
+        with Lab(f"bench_small_{pid}") as one, Lab(f"bench_large_{pid}") as other:
+            small, large = Bench(one, small_directory), Bench(other, large_directory)
+            _say("making 1,000 accounts")
+            small.add_accounts("acc", 1_000, 1_000)
+            _say("making 10,000 accounts; this takes about a minute")
+            large.add_accounts("acc", 10_000, 1_000)
+            yield small, large
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"bench: {text}\n")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| what | ms | against | ms | ratio | allowed |",
+        "| --- | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        is_count = row.what.startswith("changing")
+        one = f"{row.milliseconds:.0f}" + (" calls" if is_count else "")
+        other = "" if is_count else f"{row.against_milliseconds:.0f}"
+        lines.append(
+            f"| {row.what} | {one} | {row.against} | {other} | {row.ratio:.2f} |"
+            f" {row.allowed or '-'} |"
+        )
+    return "\n".join(lines)
+
+
+def document(rows: Sequence[Row]) -> str:
+    """Return what stands in docs/benchmarks.md."""
+    slurm = subprocess.run(
+        ["/usr/sbin/slurmctld", "-V"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    versions = f"{slurm}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    return f"""# Benchmarks
+
+`scripts/bench` starts two private clusters, one with 1,000 accounts and one with 10,000, each
+account with a user, and prints this table; `scripts/bench --write` keeps it here. Two commands are
+timed in turn, as whole processes; a figure is the median, a ratio the median of the ratios pair by
+pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
+
+{machine()}; {versions}.
+
+{table(rows)}
+
+Reading all meters takes most of a pass. It is one `scontrol show assoc_mgr`, because the time of
+`sshare -a` grows with the square of the associations, as the last row shows.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run all benchmarks; the exit status says whether all ratios are as promised."""
+    rows: list[Row] = []
+    with benches() as (small, large):
+        _say("measuring")
+        for part in (start_up(small), passes(small), growth(small, large)):
+            rows += part
+        rows += holds(small)
+        rows += old_way(small)
+    sys.stdout.write(table(rows) + "\n")
+    if "--write" in argv:
+        DOCUMENT.write_text(document(rows))
+    above = [row.what for row in rows if row.allowed and row.ratio > float(row.allowed)]
+    for what in above:
+        _say(f"above what is allowed: {what}")
+    return 1 if above else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

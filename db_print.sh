@@ -1,0 +1,17 @@
+#!/bin/bash
+# Prints the accounts table: id|account|su_limit_hrs|date|three flags, as other programs read it.
+set -eu
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/env.sh"
+
+database=$(setting DATABASE)
+table=$(setting DB_TABLE_NAME)
+table=${table:-sbank}
+if [ ! -f "$database" ]; then
+    echo "db_print.sh: DATABASE in $SLURM_BANK_SETTINGS is '$database', and there is no such file" >&2
+    exit 78
+fi
+if [ ! -x "$SQLITE3" ]; then
+    echo "db_print.sh: there is no $SQLITE3: install the sqlite3 tool" >&2
+    exit 69
+fi
+exec "$SQLITE3" -batch -readonly -list "$database" "SELECT * FROM \"$table\" ORDER BY account"

@@ -1,0 +1,82 @@
+# Settings of the Slurm bank: flat NAME = value lines. The file is read, never run.
+#
+# It is looked for in this order: the file that SLURM_BANK_SETTINGS names,
+# /etc/slurm_bank/py_sb_settings.py, and beside slurm_bank.py. Only root and the user who runs the
+# bank may be able to write to it. Every setting has its default here, but for DATABASE, which every
+# site must choose, and LOGFILE, which is '' where it is not set.
+
+# --- Files -----------------------------------------------------------------------------------
+
+# The database: an SQLite file on a local disk, in a directory of the user who runs the bank.
+# 'slurm_bank.py migrate' makes it.
+DATABASE = '/var/lib/slurm_bank/slurm_bank.db'
+
+# One line of JSON for each change of the books, with the newest digests; '' for no log.
+LOGFILE = '/var/log/slurm_bank/slurm_bank.log'
+
+# Name of the table in DATABASE that other programs may read: one row an account, whole SUs.
+DB_TABLE_NAME = 'sbank'
+
+# --- Slurm -----------------------------------------------------------------------------------
+
+# The clusters, in lower case; [] is the one that this machine belongs to.
+CLUSTERS = []
+
+# Directory of sshare, sacctmgr, scontrol, sacct and squeue.
+SLURM_BIN = '/usr/bin'
+
+# Slurm's configuration file; '' is the SLURM_CONF of the environment, or Slurm's own default.
+SLURM_CONF = ''
+
+# Seconds after which a Slurm command that does not answer is ended. sacctmgr takes 40 when the
+# controller is frozen.
+SLURM_TIMEOUT_SECONDS = 60
+
+# Seconds to wait until the controller shows a change that was made.
+CONFIRM_SECONDS = 10
+
+# --- Use -------------------------------------------------------------------------------------
+
+# What charges the accounts: 'meters' is RawUsage, read by each pass.
+USAGE_SOURCE = 'meters'
+
+# What the first reading of an account counts: 'all' of its RawUsage, or nothing from before 'now'.
+USAGE_BASELINE = 'all'
+
+# --- Holds -----------------------------------------------------------------------------------
+
+# The limit that holds an account by being set to 0: 'GrpTRESMins', 'GrpTRES' or 'GrpTRESRunMins'
+# (of cpu), 'GrpJobs' or 'GrpSubmitJobs'.
+ACCOUNT_HOLD = 'GrpTRESMins'
+
+# Whether to work although AccountingStorageEnforce has no 'safe', so that a hold ends running jobs.
+ALLOW_HOLD_WITHOUT_SAFE = False
+
+# What to do with accounts that Slurm has and the bank has not: 'report' them, 'hold' them, or
+# 'allocate' DEFAULT_ALLOCATION to each.
+UNKNOWN_ACCOUNTS = 'report'
+
+# First letters of the names of those accounts; '' is all of them.
+PROJECT_PREFIX = ''
+
+# SUs that an unknown account is given where UNKNOWN_ACCOUNTS is 'allocate'; whole.
+DEFAULT_ALLOCATION = 1
+
+# --- Top-ups ---------------------------------------------------------------------------------
+
+# What 'add' does with use so far: 'keep' it, or 'reset' it: book it off against what was granted
+# and set RawUsage to 0. What is available is the same.
+ON_TOP_UP = 'keep'
+
+# --- Kept from the predecessor ---------------------------------------------------------------
+# Accepted so that an existing file can be used as it is; this version does nothing with them.
+
+# Days of a project's period.
+PROPOSAL_LENGTH_DAYS = 365
+
+# Percent of use at which a site's notifier warns: last, and first.
+UPPER_LIMIT_PERCENT = 90
+LOWER_LIMIT_PERCENT = 60
+
+# Where the predecessor kept its dump; '' for none.
+DATABASE_BACKUP_JSON = ''

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""slurm_bank.py -- a bank for compute time on Slurm clusters.
+
+Usage:
+  slurm_bank.py (insert|modify|add|withdraw) <account> <su> [options]
+  slurm_bank.py (get_sus|check_service_units_limit|history) <account> [options]
+  slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
+  slurm_bank.py balance [<account>] [options]
+  slurm_bank.py (list|enforce|verify|migrate) [options]
+  slurm_bank.py (backup|restore) <file> [options]
+  slurm_bank.py -h | --help
+  slurm_bank.py -v | --version
+
+Movements:
+  insert                     open an account with so many SUs
+  add                        give it more in the same period
+  modify                     set its limit, and start its period's clock again
+  withdraw                   take SUs back, at most what is available
+  reset_usage                start a new period: nothing used, the same limit
+  delete                     close it; its history stays
+
+Looking:
+  get_sus                    its limit
+  balance                    limit, used, set aside, available, percent, held or not and by whom
+  list                       all accounts, a line each
+  history                    all that happened to an account
+
+Slurm is made to obey:
+  enforce                    one pass over all accounts: what cron runs
+  check_service_units_limit  the same for one account
+  hold                       hold an account until release_hold
+  release_hold               let it go, where it has something left
+
+The books:
+  verify                     prove that they agree with themselves
+  migrate                    make the database, or bring it up to date
+  backup, restore            a copy of all of it, while in use
+
+Arguments:
+  <account>  a Slurm account
+  <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify), 0 is nothing
+  <file>     a new file for backup, a backup for restore
+
+Options:
+  --json         print JSON, for programs
+  --dry-run      say what would be done, do nothing
+  --reason TEXT  why, for the history
+  --key TEXT     a name for this command: given again, it is answered and not done again
+  --yes          do not ask
+  --force        delete an account that has something left
+  -h --help      print this
+  -v --version   print the version
+"""
+
+import sys
+
+try:
+    from bank.cli.main import run
+except ModuleNotFoundError as error:
+    if error.name != "docopt" or __name__ != "__main__":
+        raise
+    sys.stderr.write(
+        "slurm_bank: this Python has no docopt-ng: run scripts/setup, then put .venv/bin first on"
+        " PATH (docopt_missing)\n"
+    )
+    sys.exit(69)
+
+
+def main() -> int:
+    """Run the command that the process was started with."""
+    return run(__doc__ or "", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

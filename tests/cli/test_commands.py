@@ -1,0 +1,298 @@
+"""What a person types and reads: sentences, exit statuses, refusals by name."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.fake_slurm import FakeSlurm
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def row(settings: Path) -> str:
+    """Return what the sqlite3 tool prints of the accounts table."""
+    with sqlite3.connect(settings.parent / "bank.db") as database:
+        rows = database.execute("SELECT * FROM sbank ORDER BY id").fetchall()
+    database.close()
+    return "\n".join("|".join(map(str, columns)) for columns in rows)
+
+
+def test_the_first_example_of_the_predecessor(command: Command, settings: Path) -> None:
+    assert command("insert", "test1", "10000").status == 0
+    assert command("get_sus", "test1").out == "Account test1 has 10000 SUs\n"
+    shown = row(settings).split("|")
+    assert [*shown[:3], *shown[4:]] == ["1", "test1", "10000", "0", "0", "0"]
+    assert len(shown[3]) == len("2022-04-08")
+
+
+def test_its_verbs_change_the_limit_as_they_did(command: Command, settings: Path) -> None:
+    command("insert", "test1", "100")
+    command("add", "test1", "50")
+    assert command("get_sus", "test1").out == "Account test1 has 150 SUs\n"
+    command("modify", "test1", "10,000")
+    assert command("get_sus", "test1").out == "Account test1 has 10000 SUs\n"
+    command("modify", "test1", "-1")
+    assert command("get_sus", "test1").out == "Account test1 has -1 SUs (unlimited)\n"
+    assert "|test1|-1|" in row(settings)
+
+
+def test_adding_to_an_unlimited_account_leaves_it_unlimited(command: Command) -> None:
+    command("insert", "test1", "-1")
+    assert command("add", "test1", "100").status == 0
+    assert "unlimited" in command("get_sus", "test1").out
+
+
+def test_fractions_are_kept_and_shown_to_others_rounded_down(
+    command: Command, settings: Path
+) -> None:
+    command("insert", "test1", "99.5")
+    assert command("get_sus", "test1").out == "Account test1 has 99.5 SUs\n"
+    assert "|test1|99|" in row(settings)
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (("insert", "test1", "10"), 1, "already exists"),
+        (("insert", "nosuch", "10"), 1, "sacctmgr add account nosuch"),
+        (("modify", "test2", "10"), 1, "doesn't exist in the bank, did you want to insert it?"),
+        (("add", "test2", "10"), 1, "did you want to insert it?"),
+        (("get_sus", "test2"), 1, "did you want to insert it?"),
+        (("history", "test2"), 1, "never had an account test2"),
+        (("release_hold", "test2"), 1, "did you want to insert it?"),
+        (("withdraw", "test1", "101"), 1, "100 are available (100 granted, 0 used"),
+        (("withdraw", "test1", "0"), 1, "changes nothing"),
+        (("add", "test1", "0"), 1, "changes nothing"),
+        (("delete", "test1", "--yes"), 1, "100 SUs left"),
+        (("delete", "test1"), 2, "say --yes"),
+        (("insert", "root", "10"), 65, "'root'"),
+        (("insert", "a,root", "10"), 65, "'a,root' is not an account name"),
+        (("insert", "-h", "5"), 2, "was not given"),
+        (("insert", "--", "5"), 65, "'--' is not an account name"),
+        (("add", "test1", "-1"), 65, "use withdraw"),
+        (("add", "test1", "-5"), 65, "use withdraw"),
+        (("modify", "test1", "-2"), 65, "'-2' is not an amount"),
+        (("add", "test1", "1e6"), 65, "'1e6' is not an amount"),
+        (("add", "test1", "-inf"), 65, "use withdraw"),
+        (("add", "test1", "1_000"), 65, "'1_000' is not an amount"),
+        (("add", "test1", "99999999999999999999"), 65, "too large"),
+        (("add", "test1"), 2, "add was not given what it takes"),
+        (("ad", "test1", "5"), 2, "did you mean add?"),
+        ((), 2, "no command was given"),
+        (("balance", "--dry-run"), 2, "balance does not take --dry-run"),
+        (("add", "test1", "5", "--dry"), 2, "--dry is not an option"),
+        (("add", "test1", "5", "--js"), 2, "--js is not an option"),
+        (("add", "test1", "5", "--reason", "a\nb"), 2, "printable"),
+        (("add", "test1", "5", "--key", ""), 2, "printable"),
+        (("restore", "/nosuch", "--yes"), 65, "no file /nosuch"),
+    ],
+)
+def test_refusals(command: Command, argv: tuple[str, ...], status: int, said: str) -> None:
+    command("insert", "test1", "100")
+    before = command("history", "test1").out
+    done = command(*argv)
+    assert done.status == status
+    assert said in done.err
+    assert "Traceback" not in done.err
+    if status:
+        assert len(done.err.splitlines()) == 1
+    assert command("history", "test1").out == before
+
+
+def test_an_error_is_json_where_json_was_asked_for(command: Command) -> None:
+    done = command("get_sus", "nosuch", "--json")
+    assert done.status == 1
+    assert json.loads(done.out)["error"]["code"] == "no_such_account"
+    assert done.err == ""
+
+
+def test_a_dry_run_says_what_would_be_and_does_nothing(
+    command: Command, fake: FakeSlurm, settings: Path
+) -> None:
+    command("insert", "test1", "10")
+    association = fake.add_user("test1")
+    before = command("history", "test1").out, row(settings)
+    calls = len(fake.calls)
+    for verb in ("insert test2 5", "add test1 5", "modify test1 5", "withdraw test1 5"):
+        done = command(*verb.split(), "--dry-run")
+        assert done.status == 0
+        assert "dry run" in done.out
+    for verb in ("reset_usage", "hold", "delete"):
+        assert "dry run" in command(verb, "test1", "--dry-run", *_force(verb)).out
+    fake.use(association, 36_000)
+    assert "1 would be held now" in command("enforce", "--dry-run").out
+    assert (command("history", "test1").out, row(settings)) == before
+    assert not [argv for argv in fake.calls[calls:] if argv[0] == "sacctmgr"]
+    assert fake.limits["test1"] == {}
+
+
+def _force(verb: str) -> list[str]:
+    return ["--force"] if verb == "delete" else []
+
+
+def test_a_repeated_key_is_answered_and_not_done_again(command: Command) -> None:
+    command("insert", "test1", "10")
+    first = command("add", "test1", "5", "--key", "k1")
+    second = command("add", "test1", "5", "--key", "k1")
+    assert (first.status, second.status) == (0, 0)
+    assert "done before" in second.out
+    assert command("get_sus", "test1").out == "Account test1 has 15 SUs\n"
+    for other in (("add", "test1", "6"), ("withdraw", "test1", "5"), ("add", "test2", "5")):
+        done = command(*other, "--key", "k1")
+        assert done.status == 1
+        assert "needs a new key" in done.err
+
+
+def test_who_did_it_and_why_stands_in_the_history(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bank.cli.main.login", lambda: "ada")
+    command("insert", "test1", "10", "--reason", "first year")
+    events = json.loads(command("history", "test1", "--json").out)
+    assert {(event["actor"], event["reason"]) for event in events} == {("ada", "first year")}
+
+
+def test_piped_tables_are_lines_with_tabs(command: Command) -> None:
+    command("insert", "test1", "10")
+    command("insert", "test2", "-1")
+    lines = [line.split("\t") for line in command("balance").out.splitlines()]
+    assert lines == [
+        ["account", "limit_su", "used_su", "set_aside_su", "available_su", "percent", "held"],
+        ["test1", "10", "0", "0", "10", "0", "no"],
+        ["test2", "unlimited", "0", "0", "unlimited", "-", "no"],
+    ]
+
+
+def test_balance_for_programs_has_exact_numbers(command: Command, fake: FakeSlurm) -> None:
+    association = fake.add_user("test1")
+    fake.use(association, 1801)
+    fake.running["test1"] = 30
+    command("insert", "test1", "10")
+    state = json.loads(command("balance", "test1", "--json").out)
+    assert state["limit_billing_seconds"] == 36_000
+    assert state["used_billing_seconds"] == 1801
+    assert state["set_aside_billing_seconds"] == 1800
+    assert state["available_billing_seconds"] == 36_000 - 1801 - 1800
+    assert state["used_su"] == "0.5003"
+
+
+def test_a_pass_holds_and_a_top_up_releases(command: Command, fake: FakeSlurm) -> None:
+    command("insert", "test1", "1")
+    association = fake.add_user("test1")
+    fake.use(association, 3600)
+    done = command("enforce")
+    assert "1 held now" in done.out
+    assert fake.limits["test1"] == {"GrpTRESMins=cpu": 0}
+    assert "nothing left" in command("balance", "test1").out
+    refused = command("release_hold", "test1")
+    assert (refused.status, "add SUs" in refused.err) == (1, True)
+    command("add", "test1", "1")
+    assert fake.limits["test1"] == {}
+    assert command("balance", "test1").out.endswith("no\n")
+
+
+def test_a_deleted_account_goes_on_where_it_ended(command: Command) -> None:
+    command("insert", "test1", "10")
+    assert command("delete", "test1", "--force", "--yes").status == 0
+    assert command("get_sus", "test1").status == 1
+    command("insert", "test1", "7")
+    assert command("get_sus", "test1").out == "Account test1 has 7 SUs\n"
+    kinds = [event["kind"] for event in json.loads(command("history", "test1", "--json").out)]
+    assert kinds.count("deposit") == 2
+    assert command("verify").out == "the books agree\n"
+
+
+def test_backup_and_restore_bring_back_everything(command: Command, tmp_path: Path) -> None:
+    command("insert", "test1", "10")
+    copy = tmp_path / "copy.db"
+    assert command("backup", str(copy)).status == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert command("backup", str(copy)).status == 65
+    command("add", "test1", "5")
+    assert command("restore", str(copy), "--yes").status == 0
+    assert command("get_sus", "test1").out == "Account test1 has 10 SUs\n"
+    assert command("verify").out == "the books agree\n"
+    assert list(tmp_path.glob("bank.db.before-restore-*"))
+
+
+def test_every_write_leaves_a_line_in_the_log(command: Command, settings: Path) -> None:
+    command("insert", "test1", "10")
+    command("add", "test1", "5", "--reason", "more")
+    log = (settings.parent / "bank.log").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["event"] for line in lines] == ["migrate", "insert", "add"]
+    assert lines[-1]["reason"] == "more"
+    assert lines[-1]["heads"]["test1"].startswith("2:")
+
+
+def test_a_log_that_cannot_be_written_does_not_undo_what_was_done(
+    command: Command, settings: Path
+) -> None:
+    text = settings.read_text().replace("bank.log", "nosuch/bank.log")
+    settings.write_text(text)
+    done = command("insert", "test1", "10")
+    assert done.status == 0
+    assert "done, but not logged" in done.err
+    assert command("get_sus", "test1").out == "Account test1 has 10 SUs\n"
+
+
+def test_help_and_version_need_neither_settings_nor_slurm(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_BANK_SETTINGS", "/nosuch")
+    for argv in (["-h"], ["--help"], ["-v"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "slurm_bank.py"), *argv], check=True, capture_output=True
+        )
+        assert done.stdout.startswith(b"slurm_bank.py")
+    capfd.readouterr()
+
+
+def test_a_missing_database_is_named_and_not_made(settings: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "slurm_bank.py"), "balance"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 78
+    assert "slurm_bank.py migrate" in done.stderr
+    assert not (settings.parent / "bank.db").exists()
+
+
+def test_a_reader_that_goes_away_is_no_fault(command: Command) -> None:
+    for name in ("test1", "test2"):
+        command("insert", name, "10")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "slurm_bank.py"), "history", "test1"],
+        check=False,
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_balance_loads_nothing_heavy(command: Command) -> None:
+    command("insert", "test1", "10")
+    code = (
+        "import runpy, sys; sys.argv = ['slurm_bank.py', 'balance', 'test1']\n"
+        "try: runpy.run_path('slurm_bank.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    heavy = {"subprocess", "logging", "dataclasses", "sqlalchemy", "dataset", "rich", "json"}
+    assert heavy.isdisjoint(done.stderr.split())
+    assert "test1" in done.stdout

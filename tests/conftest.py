@@ -1,0 +1,98 @@
+"""What all tests share: a real Slurm cluster, and the rule that nothing is left out unsaid."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.lab import Lab, LabError
+
+# Beside pytest's own 0 to 5: all that was run passed, but not all was run.
+NOT_ALL_RUN = 6
+
+# Deadlines measure the machine's load; pytest-timeout is there for what never ends.
+hypothesis.settings.register_profile("bank", deadline=None, print_blob=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-slurm",
+        action="store_true",
+        help=f"leave out the tests on a real Slurm cluster; ends with status {NOT_ALL_RUN} at best",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    del config
+    hypothesis.settings.load_profile("bank")
+    # As Ctrl-C does: fixtures are torn down, so that no cluster outlives a run that timed out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What whoever runs the tests has set for their own cluster must not decide how they end.
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "SBATCH_", "SACCT_", "SQUEUE_")) and name != "SLURM_LAB_HOME":
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--no-slurm"):
+        return
+    on_cluster = [item for item in items if "shared_lab" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=on_cluster)
+    items[:] = [item for item in items if item not in on_cluster]
+
+
+def skipped(config: pytest.Config) -> list[Any]:
+    """Return the reports of skipped tests; empty in a worker, which reports to somebody else."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if reporter is None else reporter.stats.get("skipped", [])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    passed = session.exitstatus == pytest.ExitCode.OK
+    if passed and skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    elif passed and session.config.getoption("--no-slurm"):
+        session.exitstatus = NOT_ALL_RUN
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    reports = skipped(config)
+    if reports:
+        terminalreporter.section("skipped tests: this run does not count as passed", red=True)
+        for report in reports:
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            terminalreporter.line(f"{report.nodeid}: {why}")
+    if config.getoption("--no-slurm"):
+        terminalreporter.section("the tests on a real Slurm cluster were NOT run", red=True)
+
+
+@pytest.fixture(scope="session")
+def shared_lab(worker_id: str) -> Iterator[Lab]:
+    """A real cluster for all tests of this process; a test asks for ``lab`` instead."""
+    with Lab(f"t_{worker_id}_{os.getpid()}", say=print) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    """A real cluster with no accounts, jobs or changed parameters.
+
+    A test may freeze, kill and reconfigure it: what is not as it was is put right before the next.
+    """
+    try:
+        for daemon in shared_lab.daemons():
+            if daemon.is_frozen:
+                daemon.thaw()
+        if shared_lab.is_up() and not shared_lab.record.overrides:
+            shared_lab.clean()
+            return shared_lab
+    except LabError as error:
+        print(f"starting a new cluster, because this one could not be cleaned: {error}")
+    shared_lab.stop()
+    shared_lab.start()
+    return shared_lab

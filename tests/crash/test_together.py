@@ -1,0 +1,201 @@
+"""Many processes at once, some of them killed: every SU is accounted for."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.crash import steps
+from tests.crash.steps import Ended
+from tests.crash.world import SU, World, check_books, check_slurm, make_world
+from tests.lab import Lab
+
+SECONDS = 12
+# What the processes work on; the other accounts are there and stay as they are.
+BUSY = 40
+
+
+def together(world: World, *commands: list[str]) -> list[Ended]:
+    """Run commands at the same time; all have asked what there is before the first one writes."""
+    ready, go = os.pipe(), os.pipe()
+
+    def wait_for_all() -> None:
+        os.write(ready[1], b".")
+        os.close(go[1])
+        # Ends when the parent closes its end, for all of them at once.
+        os.read(go[0], 1)
+
+    # The last step before the lock is asked for.
+    last = "PRAGMA synchronous"
+    waits = [steps.start(world.settings, argv, at=last, act=wait_for_all) for argv in commands]
+    for _ in commands:
+        os.read(ready[0], 1)
+    os.close(go[1])
+    try:
+        return [wait() for wait in waits]
+    finally:
+        for descriptor in (*ready, go[0]):
+            os.close(descriptor)
+
+
+def statuses(ended: list[Ended]) -> Counter[int | None]:
+    return Counter(one.status for one in ended)
+
+
+@pytest.mark.timeout(120)
+def test_twenty_withdrawals_at_once_take_what_is_there_and_no_more(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.make_account("purse")
+    world = make_world(lab, tmp_path)
+    world.do("insert", "purse", "7.5")
+    ended = together(world, *[["withdraw", "purse", "1"]] * 20)
+    assert statuses(ended) == {0: 7, 1: 13}, [one.err for one in ended]
+    refused = [one.err for one in ended if one.status == 1]
+    assert all("0.5 are available" in text for text in refused), refused
+    assert world.query("SELECT granted FROM account") == [(SU // 2,)]
+    check_books(world)
+    check_slurm(world, lambda _: None)
+
+
+@pytest.mark.timeout(120)
+def test_same_key_used_by_eight_at_once_has_one_effect_and_one_answer(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.make_account("keyed")
+    world = make_world(lab, tmp_path)
+    world.do("insert", "keyed", "1")
+    ended = together(world, *[["add", "keyed", "10", "--key", "k", "--json"]] * 8)
+    assert statuses(ended) == {0: 8}, [one.err for one in ended]
+    answers = Counter(one.out for one in ended)
+    (first, repeat) = sorted(answers, key=lambda text: answers[text])
+    assert (answers[first], answers[repeat]) == (1, 7)
+    assert first.replace('"is_repeat": false', '"is_repeat": true') == repeat
+    assert world.query("SELECT granted FROM account") == [(11 * SU,)]
+    assert world.query("SELECT count(*) FROM entry WHERE idempotency_key = 'k'") == [(1,)]
+    check_books(world)
+
+
+@pytest.mark.timeout(120)
+def test_same_account_inserted_by_eight_at_once_is_opened_once(lab: Lab, tmp_path: Path) -> None:
+    lab.make_account("opened")
+    world = make_world(lab, tmp_path)
+    ended = together(world, *[["insert", "opened", "5"]] * 8)
+    assert statuses(ended) == {0: 1, 1: 7}, [one.err for one in ended]
+    assert world.query("SELECT granted FROM account") == [(5 * SU,)]
+    check_books(world)
+
+
+class Worker:
+    """Does one command after the other, as a killed one's successor would."""
+
+    def __init__(self, world: World, seed: int, end: float) -> None:
+        self.world = world
+        self.random = random.Random(seed)  # noqa: S311 -- repeatable on purpose
+        self.end = end
+        self.report = world.directory / f"worker{seed}"
+
+    def work(self) -> None:
+        """Run until it is time; write down each command before it, and its status after it."""
+        world, choice = self.world, self.random
+        with self.report.open("a", encoding="utf-8") as report:
+            while time.monotonic() < self.end:
+                verb = choice.choice(("add", "add", "withdraw", "withdraw", "enforce"))
+                name = f"busy{choice.randrange(BUSY)}"
+                key = f"{os.getpid()}-{choice.random()}"
+                argv = [verb, name, str(choice.randint(1, 9)), "--key", key]
+                report.write(f"{' '.join(argv)}\n")
+                report.flush()
+                ended = world.run(*(["enforce"] if verb == "enforce" else argv))
+                # Refused for want of SUs, or kept waiting too long by a pass, is in order.
+                assert ended.status in (0, 1, 75), ended
+                report.write(f"= {key} {ended.status}\n")
+                report.flush()
+
+
+def start_worker(worker: Worker) -> int:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            # So that what it has started can be killed with it.
+            os.setpgid(0, 0)
+            worker.work()
+            status = 0
+        except BaseException as error:  # noqa: BLE001 -- shown by the parent
+            worker.report.with_suffix(".failed").write_text(repr(error))
+        finally:
+            os._exit(status)
+    return child
+
+
+@pytest.mark.timeout(180)
+def test_a_thousand_accounts_four_processes_and_kills(lab: Lab, tmp_path: Path) -> None:
+    names = [f"busy{number}" for number in range(BUSY)]
+    lab.make_accounts([*names, *(f"quiet{number}" for number in range(1000 - BUSY))])
+    world = make_world(lab, tmp_path, UNKNOWN_ACCOUNTS="allocate", DEFAULT_ALLOCATION=3)
+    world.do("enforce")
+    assert world.query("SELECT count(*) FROM account WHERE is_open") == [(1000,)]
+    chance = random.Random(20_000)  # noqa: S311 -- repeatable on purpose
+    end = time.monotonic() + SECONDS
+    running = {start_worker(Worker(world, seed, end)): seed for seed in range(4)}
+    kills = 0
+    while running:
+        # The pause is the load: somebody is killed every so often.
+        time.sleep(chance.uniform(0.1, 0.5))
+        if time.monotonic() < end:
+            victim = chance.choice(sorted(running))
+            os.killpg(victim, signal.SIGKILL)
+            kills += 1
+        for child in list(running):
+            if os.waitpid(child, os.WNOHANG) != (0, 0):
+                seed = running.pop(child)
+                if time.monotonic() < end:
+                    running[start_worker(Worker(world, seed + 10, end))] = seed + 10
+    assert not list(tmp_path.glob("*.failed"))
+    assert kills > SECONDS / 2
+    check_everything(world, names)
+
+
+def check_everything(world: World, names: list[str]) -> None:
+    """Hold the books against what the processes wrote down that they did."""
+    check_books(world)
+    asked: dict[str, tuple[str, str, int]] = {}
+    ended: dict[str, int] = {}
+    for path in world.directory.glob("worker*"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[0] == "=":
+                ended[words[1]] = int(words[2])
+            elif words[0] != "enforce":
+                asked[words[4]] = (words[0], words[1], int(words[2]) * SU)
+    sign = {"add": 1, "withdraw": -1}
+    booked = dict(world.query("SELECT idempotency_key, count(*) FROM entry GROUP BY 1"))
+    expected = dict.fromkeys(names, 3 * SU)
+    unclear = 0
+    for key, (verb, name, amount) in asked.items():
+        if ended.get(key) == 0:
+            assert booked.get(key) == 1, key
+        elif key in ended:
+            assert key not in booked, key
+        else:
+            # Killed with its process: it was done whole or not at all.
+            unclear += 1
+            assert booked.get(key, 0) in (0, 1), key
+        if key in booked:
+            expected[name] += sign[verb] * amount
+    assert set(booked) - {None} <= set(asked)
+    granted = dict(world.query("SELECT name, granted FROM account"))
+    assert {name: granted[name] for name in names} == expected
+    assert min(granted.values()) >= 0
+    assert {amount for name, amount in granted.items() if name not in expected} == {3 * SU}
+    print(f"{len(asked)} commands, {unclear} of them killed half way, {len(booked)} booked")
+    assert world.run("enforce").status == 0
+    check_books(world)
+    check_slurm(world, lambda _: None)
+    assert len(asked) > SECONDS
+    assert unclear > 1

@@ -1,0 +1,149 @@
+"""A bank on a real cluster, and what must be true of it whatever happened."""
+
+# ruff: noqa: ANN401 -- what is only passed on may be anything
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bank.operations import upkeep
+from bank.operations.bank import Bank
+from bank.settings import load
+from tests.crash import steps
+from tests.crash.steps import Ended
+from tests.lab import Lab
+
+SU = 3600
+
+
+class World(NamedTuple):
+    """A bank and its cluster.
+
+    Attributes:
+        lab: the cluster.
+        directory: holds settings, database and log.
+        bank: for questions asked in this process.
+    """
+
+    lab: Lab
+    directory: Path
+    bank: Bank
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.directory / "settings.py"
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.directory / "bank.db"
+
+    def run(self, *argv: str, **options: Any) -> Ended:
+        """Run one command in a child; see `steps.start` for the options."""
+        return steps.command(self.settings, *argv, **options)
+
+    def do(self, *argv: str, **options: Any) -> Ended:
+        """Run one command that must succeed and say nothing on standard error."""
+        ended = self.run(*argv, **options)
+        # Where jobs ended within the second of a reset, what cannot be known is said.
+        said = [line for line in ended.err.splitlines() if "cannot be known" not in line]
+        assert (ended.status, said) == (0, []), (argv, ended)
+        return ended
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the database itself."""
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def slurm(self) -> dict[str, tuple[int | None, int]]:
+        """Return GrpTRESMins=cpu and RawUsage of each account, as the controller has them."""
+        text = self.lab.run("sshare", "-n", "-P", "-o", "Account,User,GrpTRESMins,RawUsage")
+        found: dict[str, tuple[int | None, int]] = {}
+        for line in text.splitlines():
+            account, user, limits, raw = line.rsplit("|", 3)
+            parts = dict(part.split("=") for part in limits.split(",") if part)
+            if not user:
+                found[account.strip()] = (int(parts["cpu"]) if "cpu" in parts else None, int(raw))
+        return found
+
+    def limits(self) -> dict[str, int | None]:
+        """Return GrpTRESMins=cpu of each account, as the controller has it."""
+        return {name: limit for name, (limit, _) in self.slurm().items()}
+
+    def set_limit(self, account: str, minutes: int) -> None:
+        """Set an account's own limit, -1 for none, and wait until the controller shows it."""
+        where = ("where", f"account={account}", f"cluster={self.lab.cluster}")
+        self.lab.run(
+            *("sacctmgr", "-i", "modify", "account", *where, "set", f"GrpTRESMins=cpu={minutes}")
+        )
+        wanted = None if minutes < 0 else minutes
+        self.lab.wait_for(
+            lambda: self.limits()[account] == wanted, f"{account} to have the limit {minutes}"
+        )
+
+
+def make_world(lab: Lab, directory: Path, **settings: object) -> World:
+    """Make settings and an empty database; settings as in the file, by name."""
+    values: dict[str, object] = {
+        "DATABASE": str(directory / "bank.db"),
+        "LOGFILE": str(directory / "bank.log"),
+        "SLURM_CONF": str(lab.slurm_conf),
+        "SLURM_TIMEOUT_SECONDS": 20,
+        **settings,
+    }
+    path = directory / "settings.py"
+    path.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+    path.chmod(0o600)
+    world = World(lab, directory, Bank(load(str(path)), "tester", print))
+    world.do("migrate")
+    return world
+
+
+def check_books(world: World) -> None:
+    """Prove that no SU appeared or disappeared: by the bank's proof, and by adding up anew."""
+    assert upkeep.verify(world.bank) == []
+    came, used = world.query(
+        "SELECT coalesce(sum(CASE WHEN source = 'treasury' THEN amount ELSE 0 END), 0)"
+        " - coalesce(sum(CASE WHEN target = 'treasury' THEN amount ELSE 0 END), 0),"
+        " coalesce(sum(CASE WHEN target = 'used' THEN amount ELSE 0 END), 0)"
+        " - coalesce(sum(CASE WHEN source = 'used' THEN amount ELSE 0 END), 0) FROM entry"
+    )[0]
+    totals = world.query("SELECT coalesce(sum(granted), 0), coalesce(sum(used), 0) FROM account")
+    assert totals == [(came, used)]
+
+
+def check_slurm(world: World, original: Callable[[str], int | None]) -> None:
+    """Prove that Slurm shows what the books say, and that nothing is left half done.
+
+    Args:
+        world: after a pass.
+        original: the limit that each account had before the bank touched it.
+    """
+    rows = world.query(
+        "SELECT name, is_open, hold_reason IS NOT NULL,"
+        " credit_limit IS NOT NULL AND granted - used <= 0 FROM account"
+    )
+    held = {name for name, is_open, by_hand, empty in rows if by_hand or (is_open and empty)}
+    shown = world.limits()
+    for name, *_ in rows:
+        assert shown[name] == (0 if name in held else original(name)), name
+    records = world.query(
+        "SELECT account, intent, confirmed_at IS NOT NULL, original FROM slurm_limit"
+    )
+    assert sorted(records, key=lambda record: str(record[0])) == [
+        (name, "hold", 1, original(name)) for name in sorted(held)
+    ]
+    assert world.query("SELECT account FROM usage_reset") == []
+    assert world.query("SELECT count(*) FROM place WHERE held_by_others") == [(0,)]
+
+
+def forget_database(world: World) -> None:
+    """Begin anew with an empty bank."""
+    for path in world.directory.glob("bank.*"):
+        path.unlink()
+    world.do("migrate")

@@ -1,0 +1,156 @@
+"""Slurm as a model, for what needs thousands of steps; the whole is tried on a real cluster.
+
+It answers the same argument lists in the form that Slurm 22.05 answers, as recorded in
+tests/slurm/recorded, and does what was measured of Slurm: a user's use counts for all accounts
+above, setting RawUsage to 0 resets all below, -1 clears a limit, unknown names are passed over.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from bank.operations import clusters, holds, lost, metering, resets
+from bank.slurm.command import Slurm
+
+CONFIG = """Configuration data as of 2026-11-21T04:44:02
+AccountingStorageEnforce = associations,limits,qos,safe
+BOOT_TIME               = {started}
+ClusterName             = {cluster}
+PriorityDecayHalfLife   = 00:00:00
+PriorityCalcPeriod      = 00:01:00
+PriorityFlags           =
+PriorityUsageResetPeriod = NONE
+PriorityType            = priority/multifactor
+
+Slurmctld(primary) at host is UP
+"""
+ROW = (
+    "ClusterName={cluster} Account={account} UserName={user} Partition={partition} Priority=0"
+    " ID={id} SharesRaw/Norm/Level/Factor=1/0.50/2/0.00 UsageRaw/Norm/Efctv={raw}.00/1.00/0.00"
+    " ParentAccount={parent} Lft=3 DefAssoc=No GrpJobs={jobs}(0) GrpJobsAccrue=N(0)"
+    " GrpSubmitJobs=N(0) GrpWall=N(0.03) GrpTRES=cpu=N(0),mem=N(0),billing=N(0)"
+    " GrpTRESMins=cpu={cpu}(0),mem=N(0),billing=N(0)"
+    " GrpTRESRunMins=cpu=N(0),mem=N(0),billing=N({running}),gres/gpu=N(0) MaxJobs= MaxJobsAccrue="
+    " MaxSubmitJobs= MaxWallPJ= MaxTRESPJ= MaxTRESPN= MaxTRESMinsPJ= MinPrioThresh="
+)
+
+
+QOS = "QOS Records\nQOS=normal(1) UsageRaw={raw}.000000 GrpJobs=N(0) GrpTRESMins=cpu=N(0)\n"
+
+
+class FakeSlurm:
+    """One cluster; accounts and users are added by hand."""
+
+    def __init__(self) -> None:
+        self.cluster = "fake"
+        self.started = "1"
+        self.parents: dict[str, str | None] = {"root": None}
+        self.limits: dict[str, dict[str, int]] = {"root": {}}
+        self.running: dict[str, int] = {}
+        self.users: dict[int, list[Any]] = {}
+        self.calls: list[list[str]] = []
+        # What the QOS has counted: no reset of an account touches it.
+        self.counted = 0
+
+    def add_account(self, name: str, parent: str = "root") -> None:
+        self.parents[name] = parent
+        self.limits[name] = {}
+
+    def add_user(self, account: str, user: str = "ada", partition: str = "") -> int:
+        association = 1000 + len(self.users)
+        self.users[association] = [account, user, partition, 0]
+        return association
+
+    def use(self, association: int, billing_seconds: int) -> None:
+        self.users[association][3] += billing_seconds
+        self.counted += billing_seconds
+
+    def below(self, name: str) -> set[str]:
+        found = {name}
+        while True:
+            more = {child for child, parent in self.parents.items() if parent in found} - found
+            if not more:
+                return found
+            found |= more
+
+    def raw(self, name: str) -> int:
+        names = self.below(name)
+        return sum(user[3] for user in self.users.values() if user[0] in names)
+
+    def run(self, slurm: Slurm, arguments: Sequence[str]) -> str:
+        """Answer as bank.slurm.command.run would."""
+        del slurm
+        argv = list(arguments)
+        self.calls.append(argv)
+        if argv == ["scontrol", "show", "config"]:
+            return CONFIG.format(started=self.started, cluster=self.cluster)
+        if argv[:4] == ["scontrol", "-o", "show", "assoc_mgr"]:
+            wanted = argv[5].removeprefix("accounts=").split(",") if argv[5:] else None
+            header = "Current Association Manager state\nAssociation Records\n"
+            rows = header + "\n".join(self._rows(wanted)) + "\n"
+            return rows + ("" if wanted else QOS.format(raw=self.counted))
+        if argv[:6] == ["sacctmgr", "-i", "modify", "account", "where", f"cluster={self.cluster}"]:
+            return self._modify(argv[6].removeprefix("account=").split(","), argv[8])
+        if argv == ["sdiag"]:
+            return "DBD Agent queue size: 0\n"
+        if argv[0] == "sacct":
+            # Nothing ever runs between a reading and a reset here.
+            return ""
+        raise AssertionError(argv)
+
+    def _rows(self, wanted: list[str] | None) -> Iterator[str]:
+        numbers = {name: number for number, name in enumerate(self.parents, start=1)}
+        for name, parent in self.parents.items():
+            if wanted is None or name in wanted:
+                limits = self.limits[name]
+                yield ROW.format(
+                    cluster=self.cluster,
+                    account=name,
+                    user="",
+                    partition="",
+                    id=numbers[name],
+                    raw=self.raw(name),
+                    parent=f"{parent}({numbers[parent]})" if parent else "",
+                    jobs=limits.get("GrpJobs", "N"),
+                    cpu=limits.get("GrpTRESMins=cpu", "N"),
+                    running=self.running.get(name, 0),
+                )
+        for association, (account, user, partition, raw) in self.users.items():
+            if wanted is None or account in wanted:
+                yield ROW.format(
+                    cluster=self.cluster,
+                    account=account,
+                    user=f"{user}(1000)",
+                    partition=partition,
+                    id=association,
+                    raw=raw,
+                    parent="",
+                    jobs="N",
+                    cpu="N",
+                    running=0,
+                )
+
+    def _modify(self, names: list[str], change: str) -> str:
+        for name in names:
+            if name not in self.parents:
+                continue
+            if change == "RawUsage=0":
+                for user in self.users.values():
+                    if user[0] in self.below(name):
+                        user[3] = 0
+                continue
+            limit, _, value = change.rpartition("=")
+            if value == "-1":
+                self.limits[name].pop(limit, None)
+            else:
+                self.limits[name][limit] = int(value)
+        return " Modified account associations...\n"
+
+
+def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """Let the bank talk to a model in place of a cluster."""
+    fake = FakeSlurm()
+    for room in (clusters, holds, lost, metering, resets):
+        monkeypatch.setattr(room, "run", fake.run)
+    return fake

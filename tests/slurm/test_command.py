@@ -1,0 +1,86 @@
+"""Starting a process: nothing inherited, nothing left over, every failure named."""
+
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from bank.errors import OutputNotUnderstood, SlurmError, SlurmTimedOut
+from bank.slurm.command import Slurm, run
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Slurm:
+    return Slurm(str(tmp_path), "/site/slurm.conf", 1)
+
+
+def command(slurm: Slurm, script: str) -> None:
+    path = Path(slurm.bin_directory) / "sshare"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_the_environment_is_built_and_not_inherited(
+    slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SACCT_FORMAT", "x")
+    monkeypatch.setenv("SLURM_CLUSTERS", "other")
+    monkeypatch.setenv("SLURM_CONF", "/elsewhere")
+    command(slurm, "/usr/bin/env")
+    names = {line.split("=", 1)[0] for line in run(slurm, ["sshare"]).splitlines()}
+    # What a shell adds by itself.
+    names -= {"PWD", "OLDPWD", "SHLVL", "_"}
+    assert names == {"PATH", "LC_ALL", "TZ", "SLURM_TIME_FORMAT", "SLURM_CONF"}
+
+
+def test_arguments_reach_the_command_as_they_are(slurm: Slurm) -> None:
+    command(slurm, 'for word; do echo "<$word>"; done')
+    words = ["a b", "$(id)", "; touch x", "*", "", "'\""]
+    assert run(slurm, ["sshare", *words]).splitlines() == [f"<{word}>" for word in words]
+
+
+def test_standard_input_is_empty(slurm: Slurm) -> None:
+    command(slurm, "/bin/cat; echo end")
+    assert run(slurm, ["sshare"]) == "end\n"
+
+
+def test_a_status_that_is_not_0_is_an_error_with_what_was_said(slurm: Slurm) -> None:
+    command(slurm, "echo half an answer; echo 'no such\ncluster' >&2; exit 3")
+    with pytest.raises(SlurmError, match="sshare ended with status 3: no such cluster"):
+        run(slurm, ["sshare"])
+
+
+def test_a_command_that_is_not_there_is_named(slurm: Slurm) -> None:
+    with pytest.raises(SlurmError, match="SLURM_BIN"):
+        run(slurm, ["sshare"])
+
+
+def test_bytes_that_are_no_text_are_not_understood(slurm: Slurm) -> None:
+    command(slurm, "printf '\\377\\376'")
+    with pytest.raises(OutputNotUnderstood, match="UTF-8"):
+        run(slurm, ["sshare"])
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    command(slurm, f"/bin/sleep 60 & echo $! > {pids}; echo $$ >> {pids}; /bin/sleep 60")
+    with pytest.raises(SlurmTimedOut, match="1 s"):
+        run(slurm, ["sshare"])
+    deadline = time.monotonic() + 10
+    waiting = [int(pid) for pid in pids.read_text().split()]
+    assert len(waiting) == 2
+    while waiting and time.monotonic() < deadline:
+        waiting = [pid for pid in waiting if not _is_dead(pid)]
+    assert not waiting
+
+
+def _is_dead(pid: int) -> bool:
+    """Tell whether a process has ended and only waits for init to take note of it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state in "ZX"

@@ -1,0 +1,200 @@
+"""The documentation against the program: nothing is left out, and what it shows is what happens."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import bank.errors
+import slurm_bank
+from bank.ledger.entries import KINDS
+from bank.operations.bank import login
+from bank.policy import metering
+from bank.settings import RULES, Settings, assignments, default_text
+from tests.demo.terminal import run_in_terminal, without_colours
+from tests.lab import Lab
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+USAGE = slurm_bank.__doc__ or ""
+# What the documentation calls the cluster and the directory of the database.
+CLUSTER, DIRECTORY = "hpc", "/var/lib/slurm_bank"
+USED = 12 * 3600
+
+
+class Typed(NamedTuple):
+    """A command of a console session, and what the documentation says it prints."""
+
+    command: str
+    output: str
+
+
+def sessions(text: str) -> Iterator[Typed]:
+    """Yield the commands of all blocks that are marked as console sessions."""
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield Typed(command, output)
+
+
+def verbs() -> list[str]:
+    """Return every verb of the usage."""
+    lines = USAGE.partition("Usage:")[2].partition("\n\n")[0]
+    words = re.findall(r"slurm_bank\.py \(?([a-z_|]+)", lines)
+    return [verb for group in words for verb in group.split("|")]
+
+
+def exit_statuses() -> set[int]:
+    errors = [kind for kind in vars(bank.errors).values() if isinstance(kind, type)]
+    stated = {kind.exit_status for kind in errors if issubclass(kind, bank.errors.BankError)}
+    # Interrupted, and nobody reads the output any more: bank/cli/main.py.
+    return stated | {0, 130, 141}
+
+
+def test_every_verb_has_an_example() -> None:
+    shown = " ".join(typed.command for typed in sessions(README))
+    assert [verb for verb in verbs() if f"slurm_bank.py {verb}" not in shown] == []
+
+
+def test_every_option_is_explained() -> None:
+    options = set(re.findall(r"^  (?:-\w )?(--[a-z-]+)", USAGE, re.MULTILINE))
+    assert options
+    assert [option for option in sorted(options) if option not in README + USAGE] == []
+    spoken = {"--json", "--dry-run", "--reason", "--key", "--yes", "--force"}
+    assert [option for option in sorted(spoken) if option not in README] == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
+    rows = re.findall(rf"^\| `{name}` \| (.*?) \| .+ \|$", README, re.MULTILINE)
+    default = "" if name == "DATABASE" else f"`{default_text(name)}`"
+    assert rows == [default or "none: every site chooses"]
+
+
+def test_settings_file_sets_every_setting_to_its_default() -> None:
+    path = str(ROOT / "py_sb_settings.py")
+    found = assignments(path, Path(path).read_text(encoding="utf-8"))
+    assert sorted(found) == sorted(RULES)
+    for name, value in found.items():
+        # Which the file suggests: no program knows where a site keeps them.
+        if name not in ("DATABASE", "LOGFILE"):
+            default = Settings._field_defaults[name.lower()]
+            assert RULES[name].read(value) == default, name
+
+
+def test_every_exit_status_stands_in_the_table() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \|$", README, re.MULTILINE)
+    assert [int(row) for row in rows] == sorted(exit_statuses())
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http:", "https:")):
+            continue
+        file, _, heading = target.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {title.lower().replace(" ", "-") for title in titles}, target
+
+
+def test_architecture_names_every_room() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = [path.name for path in (ROOT / "bank").iterdir() if (path / "__init__.py").exists()]
+    assert [room for room in rooms if f"`{room}" not in text and f"{room}/" not in text] == []
+
+
+def test_architecture_names_every_kind_of_entry_and_every_cause_of_a_reading() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    constants = [value for name, value in vars(metering).items() if name.isupper()]
+    causes = {value for value in constants if isinstance(value, str)}
+    assert [kind for kind in KINDS if f"\n| {kind} |" not in text] == []
+    assert [cause for cause in sorted(causes) if f"\n| `{cause}` |" not in text] == []
+
+
+def normalised(text: str, lab: Lab, directory: Path) -> list[str]:
+    """Return lines without what differs from run to run: times, names of places, widths."""
+    for real, said in ((str(directory), DIRECTORY), (lab.cluster, CLUSTER)):
+        text = text.replace(real, said)
+    text = re.sub(rf"\b{re.escape(login())}\b", "root", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]*(Z|…)", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d", "DATE", text)
+    text = re.sub(r"\d+ bytes", "N bytes", text)
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def use_exactly(lab: Lab, account: str, wanted: int) -> None:
+    """Have jobs use so much in an account: a job may run a second longer than it says."""
+    for _ in range(10):
+        job = lab.submit(account, partition="fast", cpus=6, command="sleep 1.9")
+        lab.wait_for_state(job, {"COMPLETED"})
+        lab.wait_for(lambda: lab.raw_usage(account) > 0, "use to be counted")
+        if lab.raw_usage(account) == wanted:
+            return
+        lab.run("sacctmgr", "-i", "modify", "account", account, "set", "RawUsage=0")
+        lab.wait_for(lambda: lab.raw_usage(account) == 0, "use to be reset")
+    pytest.fail(f"no job used {wanted} billing-seconds exactly")
+
+
+def settings_for(lab: Lab, directory: Path) -> Path:
+    text = (ROOT / "py_sb_settings.py").read_text(encoding="utf-8")
+    text = re.sub(
+        r"^DATABASE = .*$", f"DATABASE = '{directory}/slurm_bank.db'", text, flags=re.MULTILINE
+    )
+    text = re.sub(
+        r"^LOGFILE = .*$", f"LOGFILE = '{directory}/slurm_bank.log'", text, flags=re.MULTILINE
+    )
+    text = re.sub(
+        r"^SLURM_CONF = .*$", f"SLURM_CONF = '{lab.slurm_conf}'", text, flags=re.MULTILINE
+    )
+    path = directory / "py_sb_settings.py"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
+    return path
+
+
+def environment_for(lab: Lab, directory: Path) -> dict[str, str]:
+    return {
+        **lab.environment,
+        "PATH": f"{Path(sys.executable).parent}:{lab.environment['PATH']}",
+        "TERM": "xterm",
+        "HOME": str(directory),
+        "SLURM_BANK_SETTINGS": str(settings_for(lab, directory)),
+    }
+
+
+@pytest.mark.timeout(120)
+def test_console_sessions_of_the_readme_print_what_it_says(lab: Lab, tmp_path: Path) -> None:
+    lab.make_accounts(["physics", "biology"], users=["lab-ada"])
+    use_exactly(lab, "physics", USED)
+    environment = environment_for(lab, tmp_path)
+    typed = list(sessions(README))
+    assert typed
+    for command, expected in typed:
+        shown = run_in_terminal(
+            ["/bin/sh", "-c", command.replace(DIRECTORY, str(tmp_path))],
+            environment=environment,
+            directory=ROOT,
+        )
+        said = without_colours(shown.text)
+        assert normalised(said, lab, tmp_path) == normalised(expected, lab, tmp_path), command
+
+
+@pytest.mark.parametrize(
+    "script", ["env.sh", "slurm_bank_cron.sh", "db_print.sh", "scripts/demo", "scripts/setup"]
+)
+def test_shell_script_is_well_formed(script: str) -> None:
+    done = subprocess.run(
+        ["/bin/bash", "-n", str(ROOT / script)],
+        env=dict(os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
