@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import LabError, Missing
+from .errors import CommandFailed, LabError, Missing
 from .processes import SYSTEM_PATH, find_user, run_or_raise
 
 PROGRAMS = (
@@ -50,8 +50,16 @@ def make_job_users(say: Callable[[str], None]) -> None:
             find_user(name)
         except Missing:
             say(f"creating the system user {name} (no home, no login)")
-            argv = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent"]
-            run_or_raise([*argv, "--shell", "/usr/sbin/nologin", "--user-group", name])
+            _make_job_user(name)
+
+
+def _make_job_user(name: str) -> None:
+    argv = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent"]
+    try:
+        run_or_raise([*argv, "--shell", "/usr/sbin/nologin", "--user-group", name])
+    except CommandFailed:
+        # Another cluster that is started at the same time may have made it first.
+        find_user(name)
 
 
 def hostname() -> str:
