@@ -62,24 +62,41 @@ _LOOKS = re.compile(
 )
 
 
-def is_change(trace: Sequence[str], number: int) -> bool:
-    """Say whether a step (from 0) of a trace may leave something behind when it is cut off."""
-    if trace[number] == "close the database":
+def is_change(step: str, before: str) -> bool:
+    """Say whether a step may leave something behind when it is cut off.
+
+    Args:
+        step: its name.
+        before: the name of the step before it.
+    """
+    if step == "close the database":
         # Then what was committed may be moved from SQLite's log into its file.
-        return number > 0 and trace[number - 1] in ("COMMIT", "ROLLBACK")
-    return not _LOOKS.match(trace[number])
+        return before in ("COMMIT", "ROLLBACK")
+    return not _LOOKS.match(step)
 
 
 def worth_killing(trace: Sequence[str]) -> list[int]:
-    """Return before which steps (from 1) of a command a kill may leave different things behind.
+    """Return at which moments a kill of a command may leave different things behind.
 
-    Between two steps that only look there is nothing that was not there before the first of them.
+    Moment 2n - 1 is right before the n-th step that changes something, moment 2n right after it.
+    How often the command looks in between differs from run to run, what it changes does not.
     """
-    return [
-        number + 1
-        for number in range(len(trace))
-        if number == 0 or is_change(trace, number) or is_change(trace, number - 1)
-    ]
+    moments = [1]
+    count, before, is_after = 0, "", False
+    for step in trace:
+        if is_change(step, before):
+            count += 1
+            # Right before it is right after the change before it, if that was the last step.
+            moments += [2 * count - 1] if not is_after else []
+            moments += [2 * count]
+            is_after = True
+        else:
+            is_after = False
+        before = step
+    # After the last change nothing comes any more unless something looks.
+    if is_after:
+        moments.pop()
+    return sorted(set(moments))
 
 
 def die() -> None:
@@ -91,19 +108,18 @@ class Steps:
     """Counts steps, writes each down, and acts at one of them.
 
     Args:
-        at: number of the step before which to act, from 1; 0 for never; or how the name of a
-            step begins, to act as soon as that is done.
+        at: the moment to act at, see `worth_killing`; 0 for never; or how the name of a step
+            begins, to act as soon as that is done.
         act: what to do there.
         trace: descriptor of the file that gets the name of each step.
     """
 
     def __init__(self, at: int | str, act: Act, trace: int) -> None:
         self._at = at
-        # No step is named so.
-        self._name = "-"
+        self._name = ""
         self._act = act
         self._trace = trace
-        self._count = 0
+        self._changes = 0
         self._write = os.write
 
     def note(self, text: str) -> None:
@@ -112,13 +128,21 @@ class Steps:
 
     def __call__(self, name: str) -> None:
         """Come to the next step."""
-        self._count += 1
-        self.note(" ".join(name.split())[:90])
-        at = self._at
-        if self._name.startswith(at) if isinstance(at, str) else self._count == at:
+        name = " ".join(name.split())[:90]
+        self.note(name)
+        if self._is_there(name):
             self._at = 0
             self._act()
+        self._changes += is_change(name, self._name)
         self._name = name
+
+    def _is_there(self, name: str) -> bool:
+        if isinstance(self._at, str):
+            return bool(self._name) and self._name.startswith(self._at)
+        changes, is_before = divmod(self._at, 2)
+        if self._at == 0 or self._changes != changes:
+            return False
+        return is_change(name, self._name) if is_before else True
 
 
 def _count_sql(steps: Steps) -> None:
@@ -202,7 +226,7 @@ def start(
     Args:
         settings: the settings file.
         argv: the command line, without the name of the command.
-        at: before which step to act, from 1, or after which, by name; 0 for never.
+        at: the moment to act at, or after which step, by name; 0 for never; see `Steps`.
         act: what to do there, in the child.
         prepare: done in the child before anything else.
         environment: further variables for it.

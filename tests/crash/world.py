@@ -62,7 +62,7 @@ class World(NamedTuple):
 
     def slurm(self) -> dict[str, tuple[int | None, int]]:
         """Return GrpTRESMins=cpu and RawUsage of each account, as the controller has them."""
-        text = self.lab.run("sshare", "-n", "-P", "-o", "Account,User,GrpTRESMins,RawUsage")
+        text = self.lab.look("sshare", "-n", "-P", "-o", "Account,User,GrpTRESMins,RawUsage")
         found: dict[str, tuple[int | None, int]] = {}
         for line in text.splitlines():
             account, user, limits, raw = line.rsplit("|", 3)

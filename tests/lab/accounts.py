@@ -69,7 +69,7 @@ def wait_until_known(cluster: Runner, names: Sequence[str], users: Sequence[str]
 
 def usage(cluster: Runner) -> dict[tuple[str, str], int]:
     """Return RawUsage in billing-seconds by account and user; the user of an account is ''."""
-    text = cluster.run("sshare", "-a", "-n", "-P", "-o", "Account,User,RawUsage")
+    text = cluster.look("sshare", "-a", "-n", "-P", "-o", "Account,User,RawUsage")
     found = {}
     for line in text.splitlines():
         account, user, raw = line.split("|")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import accounts
-from .errors import LabError, NotInTime
+from .errors import CommandFailed, LabError, NotInTime
 from .machine import JOB_USERS
 from .processes import PLAIN_ENVIRONMENT, run, run_or_raise, wait_for
 
@@ -64,6 +64,16 @@ class Client:
         return run(
             argv, environment=self.environment, user=user, stdin=stdin, timeout_seconds=timeout
         ).stdout
+
+    def look(self, *argv: str) -> str:
+        """Run a program that only looks; once more where the controller broke off the first time.
+
+        A controller under load now and then closes a connection before it has answered.
+        """
+        try:
+            return self.run(*argv)
+        except CommandFailed:
+            return self.run(*argv)
 
     # -- jobs ------------------------------------------------------------------------------
 
