@@ -43,10 +43,11 @@ Arguments:
 
 Options:
   --json         print JSON, for programs
-  --dry-run      say what would be done, do nothing
-  --reason TEXT  why, for the history
+  --dry-run      say what would be done, do nothing (whatever changes something, but for backup)
+  --reason TEXT  why, for the history (movements, hold, release_hold)
   --key TEXT     a name for this command: given again, it is answered and not done again
-  --yes          do not ask
+                 (movements, hold)
+  --yes          do not ask (delete, restore)
   --force        delete an account that has something left
   -h --help      print this
   -v --version   print the version

@@ -53,6 +53,13 @@ class SettingsError(BankError):
     exit_status = 78
 
 
+class NotPrinted(BankError):
+    """The work is done, and what it gave cannot be printed."""
+
+    code = "not_printed"
+    exit_status = 74
+
+
 class SlurmError(BankError):
     """Slurm did not answer, or not with success."""
 

@@ -1,5 +1,6 @@
 """What was asked for: the command line, checked once, by name."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -68,18 +69,22 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         InputError: the account is no account name.
     """
     _refuse_abbreviations(argv)
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    if "--help" in options or "-h" in options:
+        return Arguments("--help")
     try:
         given = docopt(usage, argv, default_help=False)
     except DocoptExit as error:
         raise UsageError(
-            f"{_what_is_wrong(argv)}; 'slurm_bank.py --help' shows the usage"
+            f"{_what_is_wrong(usage, argv)}; 'slurm_bank.py --help' says more"
         ) from error
-    if given["--help"] or given["--version"]:
-        return Arguments("--help" if given["--help"] else "--version")
+    if given["--version"]:
+        return Arguments("--version")
     verb = next(name for name in _OPTIONS if given[name])
     for option in _ALL_OPTIONS:
         if given[option] and option not in _OPTIONS[verb]:
-            raise UsageError(f"{verb} does not take {option}")
+            takes = [*sorted(_OPTIONS[verb]), "--json"]
+            raise UsageError(f"{verb} does not take {option}, but {', '.join(takes)}")
     for option in ("--reason", "--key"):
         _refuse_unprintable(option, given[option])
     name = given["<account>"]
@@ -107,13 +112,18 @@ def _refuse_abbreviations(argv: list[str]) -> None:
             raise UsageError(f"{option} is not an option{_did_you_mean(option, _SPELLED_OUT)}")
 
 
-def _what_is_wrong(argv: list[str]) -> str:
+def _what_is_wrong(usage: str, argv: list[str]) -> str:
     words = [word for word in argv if not word.startswith("-")]
     if not words:
         return "no command was given"
     if words[0] not in _OPTIONS:
         return f"{words[0]!r} is not a command{_did_you_mean(words[0], _OPTIONS)}"
-    return f"{words[0]} was not given what it takes"
+    takes = re.search(rf"[(|\s]{words[0]}(?:\|\w+)*\)? ?(.*)\[options\]", usage)
+    options = " ".join(
+        f"[{option} TEXT]" if option in ("--reason", "--key") else f"[{option}]"
+        for option in (*sorted(_OPTIONS[words[0]]), "--json")
+    )
+    return f"not understood; it goes: {words[0]} {takes.group(1) if takes else ''}{options}"
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -20,11 +20,21 @@ def _enforce(bank: Bank, arguments: Arguments) -> int:
         bank, wait_seconds=_OTHERS_TAKE_SECONDS, dry_run=arguments.is_dry_run
     )
     if arguments.is_json:
-        print_json([done._asdict() for done in passes])
+        print_json([_for_programs(done, is_dry_run=arguments.is_dry_run) for done in passes])
         return 0
     for done in passes:
         _print_pass(done, is_dry_run=arguments.is_dry_run)
     return 0
+
+
+def _for_programs(done: Pass, *, is_dry_run: bool) -> dict[str, Any]:
+    fields = done._asdict()
+    return {
+        "cluster": fields.pop("cluster"),
+        "is_dry_run": is_dry_run,
+        "charged_billing_seconds": fields.pop("charged"),
+        **fields,
+    }
 
 
 def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
@@ -89,9 +99,10 @@ def _print_state(state: dict[str, Any], arguments: Arguments) -> None:
         return
     limit = "unlimited" if state["limit_su"] is None else state["limit_su"]
     percent = "" if state["percent"] is None else f" ({state['percent']} %)"
+    rehearsed = " (dry run: nothing was done)" if arguments.is_dry_run else ""
     print_line(
         f"Account {state['account']}: {state['used_su']} of {limit} SUs used{percent},"
-        f" held: {state['held']}"
+        f" held: {state['held']}{rehearsed}"
     )
 
 

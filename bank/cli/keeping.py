@@ -41,6 +41,8 @@ def _backup(bank: Bank, arguments: Arguments) -> int:
 
 def _restore(bank: Bank, arguments: Arguments) -> int:
     if not arguments.is_dry_run:
+        # What would be refused is refused before anybody is asked.
+        upkeep.restore(bank, arguments.file, dry_run=True)
         require_yes(
             f"Replace all that {bank.settings.database} holds by {arguments.file}?",
             is_yes=arguments.is_yes,

@@ -44,7 +44,7 @@ _HISTORY = (
     "at",
     "kind",
     "amount_su",
-    "limit_su",
+    "granted_su",
     "used_su",
     "user",
     "actor",

@@ -1,12 +1,19 @@
 """From the command line to an operation, and from its result or error to an exit status."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 from bank.cli.arguments import Arguments, read_arguments
-from bank.cli.output import print_error, print_fault, print_line, warn
-from bank.errors import BankError
+from bank.cli.output import (
+    close_output,
+    forget_output,
+    open_output,
+    print_error,
+    print_fault,
+    print_line,
+    warn,
+)
+from bank.errors import BankError, NotPrinted
 from bank.operations.bank import Bank, login
 from bank.settings import find_file, load
 
@@ -28,16 +35,21 @@ def run(usage: str, argv: Sequence[str]) -> int:
     arguments = list(argv)
     is_json = "--json" in arguments
     try:
+        open_output()
         status = _do(usage, arguments)
-        sys.stdout.flush()
+        close_output()
+    except NotPrinted as error:
+        print_error(error, is_json=False)
+        forget_output()
+        return error.exit_status
     except BankError as error:
         print_error(error, is_json=is_json)
         return error.exit_status
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has gone; Python must not complain about it while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read us has gone.
+        forget_output()
         return _PIPE_CLOSED
     except Exception:  # noqa: BLE001 - a fault of the program must not read as "no", which is 1
         print_fault()

@@ -22,6 +22,8 @@ def _moving(
     def run(bank: Bank, arguments: Arguments) -> int:
         command = _command(arguments)
         if arguments.verb == "delete" and not arguments.is_dry_run:
+            # What would be refused is refused before anybody is asked.
+            act(bank, command._replace(dry_run=True))
             require_yes(f"Close account {command.account} in the bank?", is_yes=arguments.is_yes)
         answer = act(bank, command)
         if arguments.is_json:
@@ -63,6 +65,8 @@ def _said(answer: dict[str, Any]) -> str:
     else:
         is_closed = "would be closed" if is_dry_run else "is closed"
         text = f"Account {answer['account']} {is_closed}; its history stays"
+        if answer["is_held"]:
+            text += f"; it stays held until 'release_hold {answer['account']}'"
     if answer["is_repeat"]:
         return f"{text} (done before: this key was answered then)"
     return f"{text} (dry run: nothing was done)" if is_dry_run else text

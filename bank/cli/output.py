@@ -1,33 +1,83 @@
 """Text for people, lines for programs. The only place that prints."""
 
+import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from bank.errors import BankError, UsageError
+from bank.errors import BankError, NotPrinted, Refusal, UsageError
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Tell an answer that cannot be printed from work that was not done.
+
+    Raises:
+        NotPrinted: the disk is full, or the like.
+        BrokenPipeError: whoever read has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise NotPrinted(
+            f"the command came to its end, and its answer cannot be printed ({error.strerror}):"
+            " look with 'balance' or 'history' before you repeat it"
+        ) from error
+
+
+def open_output() -> None:
+    """Make standard output ready for any text, whatever it can encode.
+
+    Raises:
+        UsageError: it is closed; nothing was done.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: nothing was done, it could not be told")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def close_output() -> None:
+    """Print what is still in memory."""
+    with _printing():
+        sys.stdout.flush()
+
+
+def forget_output() -> None:
+    """Give up what could not be printed: Python must not complain about it while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_line(text: str) -> None:
     """Print one line of the answer."""
-    print(text)
+    with _printing():
+        print(text)
 
 
 def print_json(value: object) -> None:
     """Print the answer as JSON."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print_line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+_warned: set[str] = set()
 
 
 def warn(text: str) -> None:
-    """Say what a person should look at; the work itself is done."""
-    print(f"slurm_bank: warning: {text}", file=sys.stderr)
+    """Say what a person should look at, once; the work itself is done."""
+    if text not in _warned:
+        _warned.add(text)
+        print(f"slurm_bank: warning: {text}", file=sys.stderr)
 
 
 def print_error(error: BankError, *, is_json: bool) -> None:
     """Say what was wrong, in one line."""
-    if is_json:
+    if is_json and sys.stdout is not None:
         import json
 
         print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
@@ -55,12 +105,13 @@ def print_table(headings: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> N
         rows: what to print; None is printed as "-".
     """
     lines = [[_cell(row[heading]) for heading in headings] for row in rows]
-    if sys.stdout.isatty():
-        _print_pretty(headings, lines)
-        return
-    print("\t".join(headings))
-    for line in lines:
-        print("\t".join(line))
+    with _printing():
+        if sys.stdout.isatty():
+            _print_pretty(headings, lines)
+            return
+        print("\t".join(headings))
+        for line in lines:
+            print("\t".join(line))
 
 
 def _cell(value: object) -> str:
@@ -74,23 +125,45 @@ def _print_pretty(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> No
     except ImportError:
         _print_plain(headings, lines)
         return
+    console = Console(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        is_number = heading in _NUMBERS
+    needed = 0
+    for number, heading in enumerate(headings):
+        is_whole = heading in _NUMBERS or heading in _WHOLE
+        title = heading.replace("_su", "").replace("_", " ")
+        widest = max([len(title), *(len(line[number]) for line in lines)])
+        least = widest if is_whole else min(widest, _LEAST_TEXT)
+        needed += least + 2
         table.add_column(
-            heading.replace("_su", "").replace("_", " "),
-            justify="right" if is_number else "left",
-            no_wrap=is_number or heading in _WHOLE,
+            title,
+            justify="right" if heading in _NUMBERS else "left",
+            no_wrap=is_whole,
+            min_width=least,
+            overflow="fold",
         )
+    if needed - 2 > console.width:
+        # Longer lines than the terminal has are better than numbers that are cut off.
+        _print_plain(headings, lines)
+        return
     for line in lines:
         # Names and reasons are text, not markup.
         table.add_row(*(cell.replace("[", r"\[") for cell in line))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 # What is of no use when it is cut off.
 _WHOLE = {"account", "at", "kind", "actor", "period_started_on"}
-_NUMBERS = {"limit_su", "used_su", "set_aside_su", "available_su", "percent", "amount_su"}
+# Narrower columns of text cannot be read.
+_LEAST_TEXT = 8
+_NUMBERS = {
+    "limit_su",
+    "granted_su",
+    "used_su",
+    "set_aside_su",
+    "available_su",
+    "percent",
+    "amount_su",
+}
 
 
 def _print_plain(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
@@ -106,7 +179,8 @@ def require_yes(question: str, *, is_yes: bool) -> None:
     """Ask before what cannot be taken back.
 
     Raises:
-        UsageError: nobody is there to answer, or the answer is not yes.
+        UsageError: nobody is there to answer.
+        Refusal: the answer is not yes.
     """
     if is_yes:
         return
@@ -114,4 +188,4 @@ def require_yes(question: str, *, is_yes: bool) -> None:
         raise UsageError(f"{question} Nobody can be asked here: say --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if os.read(sys.stdin.fileno(), 80).strip().lower() not in (b"y", b"yes"):
-        raise UsageError("nothing was done")
+        raise Refusal("not_confirmed", "nothing was done")

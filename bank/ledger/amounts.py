@@ -22,8 +22,8 @@ def parse_su(text: str) -> int:
 
     Raises:
         InputError: it is not a whole or decimal number such as 10000, 10,000 or 99.5: signs,
-            exponents, underscores and units are refused, and so is a fraction that is not a whole
-            number of billing-seconds.
+            exponents, underscores and units are refused, and so is a fraction that is neither a
+            whole number of billing-seconds nor written as `format_su` writes one.
 
     Units:
         SU x 3600 = billing-seconds.
@@ -35,19 +35,25 @@ def parse_su(text: str) -> int:
     match = _SU_TEXT.fullmatch(text)
     if match is None:
         raise InputError(
-            f"{text!r} is not an amount of SUs: give a number such as 10000, 10,000 or 99.5"
+            f"{text!r} is not an amount of SUs: give a number such as 10000, 10,000 or 99.5;"
+            " insert and modify also take -1, which is unlimited"
         )
     whole, decimals = match.group(1).replace(",", ""), match.group(2) or ""
     if len(whole.lstrip("0")) > len(str(MAX_SU)) or int(whole) >= MAX_SU:
         raise InputError(f"{text!r} is too large: an amount is less than {MAX_SU:,} SUs")
     scaled = int(whole + decimals) * BILLING_SECONDS_PER_SU
     amount, rest = divmod(scaled, int("1" + "0" * len(decimals)))
-    if rest:
-        raise InputError(
-            f"{text!r} is not a whole number of billing-seconds (3600 make one SU):"
-            " two decimals always are"
-        )
-    return amount
+    if rest == 0:
+        return amount
+    # Four decimals name one billing-second and no other: what the bank has printed it takes.
+    printed = f"{int(whole)}.{decimals}".rstrip("0")
+    for near in (amount, amount + 1):
+        if format_su(near) == printed:
+            return near
+    raise InputError(
+        f"{text!r} is not a whole number of billing-seconds (3600 make one SU): the nearest are"
+        f" {format_su(amount)} and {format_su(amount + 1)}"
+    )
 
 
 def format_su(billing_seconds: int) -> str:

@@ -26,8 +26,8 @@ def account_name(text: str) -> str:
     name = text.lower() if text.isascii() else text
     if not is_plain(name):
         raise InputError(
-            f"{text!r} is not an account name: letters, digits and _ . @ + - are allowed,"
-            " not first . @ + -"
+            f"{text[:80]!r} is not an account name: up to 255 letters, digits and _ . @ + - are"
+            " allowed, not first . @ + -"
         )
     if name == "root":
         raise InputError("'root' is the top of Slurm's tree and cannot have an account here")

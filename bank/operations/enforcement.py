@@ -87,27 +87,35 @@ def enforce(
     return passes
 
 
-def enforce_soon(bank: Bank, name: str) -> None:
+def enforce_soon(bank: Bank, name: str) -> bool:
     """Bring Slurm up to date for one account after its books changed, as far as Slurm answers.
 
     What was posted stays posted; where Slurm cannot follow now, a warning says so and the next
     pass does it.
+
+    Returns:
+        Whether Slurm has followed.
     """
     try:
         passes = enforce(bank, only=name, wait_seconds=bank.settings.slurm_timeout_seconds)
     except (Busy, NotPermitted, SettingsError, SlurmError, StoreError) as error:
-        bank.warn(f"booked; Slurm could not be brought up to date for {name}: {error}")
-        return
+        bank.warn(f"booked; Slurm is not up to date for {name}, the next pass does it: {error}")
+        return False
     for note in (note for done in passes for note in done.notes):
         bank.warn(note)
+    if all(name in done.gone for done in passes):
+        where = ", ".join(done.cluster for done in passes)
+        bank.warn(f"Slurm has no account {name} on {where}: there is nothing to hold or release")
+        return False
+    return True
 
 
 def _enforce_cluster(bank: Bank, cluster: Cluster, only: str | None, *, dry_run: bool) -> Pass:
     result = read_meters(bank, cluster, dry_run=dry_run)
     if not dry_run:
         result = finish_resets(bank, cluster, result)
-    if bank.settings.unknown_accounts == "allocate" and only is None and not dry_run:
-        result = _allocate_unknown(bank, cluster, result)
+    if bank.settings.unknown_accounts == "allocate" and only is None:
+        result = _allocate_unknown(bank, cluster, result, dry_run=dry_run)
     with reading(bank.database) as reader:
         standings = read.standings(reader)
         known = accounts.find_all(reader)
@@ -115,12 +123,13 @@ def _enforce_cluster(bank: Bank, cluster: Cluster, only: str | None, *, dry_run:
         others = meters.find_held_by_others(reader, cluster.name)
     if dry_run:
         standings = _as_if_booked(standings, result)
-    unknown = set(_unknown_accounts(bank, result))
+    unknown = _unknown_accounts(bank, result)
+    strangers = _strangers(result, unknown)
     held = {held.account for held in ours}
     wanted = {
         name: should_hold
         for name in result.slurm.accounts
-        if (should_hold := _should_hold(bank, name, standings, known, unknown, held)) is not None
+        if (should_hold := _should_hold(bank, name, standings, known, strangers, held)) is not None
         and only in (None, name)
     }
     done = holds.apply(bank, cluster, result.slurm, wanted, ours, dry_run=dry_run)
@@ -156,7 +165,7 @@ def _should_hold(
     name: str,
     standings: dict[str, Standing],
     known: dict[str, Account],
-    unknown: set[str],
+    strangers: set[str],
     held: set[str],
 ) -> bool | None:
     """Tell whether an account ought to be held; None where that is not the bank's to say."""
@@ -165,7 +174,7 @@ def _should_hold(
         if standing.account.hold_reason is not None:
             return True
         return has_nothing_left(limit=standing.limit, used=standing.used)
-    if name in unknown and bank.settings.unknown_accounts == "hold":
+    if name in strangers and bank.settings.unknown_accounts == "hold":
         # A name that could be misread on a command line is reported instead.
         return True if is_plain(name) else None
     # An account that is not open in the bank: one deleted while it was held must not run for
@@ -175,48 +184,61 @@ def _should_hold(
     return False if name in held else None
 
 
-def _unknown_accounts(bank: Bank, result: Result) -> list[str]:
+def _unknown_accounts(bank: Bank, result: Result) -> set[str]:
     """Return the accounts that Slurm has and that count for nobody in the bank.
 
     An account without users that only holds banked ones together is not one of them.
     """
-    parents = {name: row.parent for name, row in result.slurm.accounts.items()}
-    holding = {above for name in result.covered for above in tree.ancestors(parents, name)}
+    holding = _holding_banked_together(result)
     with_users = {row.account for row in result.slurm.users}
-    return [
+    return {
         name
         for name in result.slurm.accounts
         if name != "root"
         and name.startswith(bank.settings.project_prefix)
-        and name not in result.covered
+        and name not in result.banked
         and (name not in holding or name in with_users)
-    ]
+    }
 
 
-def _allocate_unknown(bank: Bank, cluster: Cluster, result: Result) -> Result:
-    with reading(bank.database) as reader:
-        known = accounts.find_all(reader)
-    names = [
-        name
-        for name in _unknown_accounts(bank, result)
-        # One that was deleted from the bank is not given anything by itself.
-        if is_plain(name) and not (name in known and known[name].period_started_on)
-    ]
-    if not names:
-        return result
-    for some in slices(names):
-        with writing(bank.database) as writer:
-            for name in some:
+def _holding_banked_together(result: Result) -> set[str]:
+    parents = {name: row.parent for name, row in result.slurm.accounts.items()}
+    return {above for name in result.banked for above in tree.ancestors(parents, name)}
+
+
+def _strangers(result: Result, unknown: set[str]) -> set[str]:
+    """Return the unknown accounts that may be held or given SUs: none that is above a banked one.
+
+    Held, it would stop those below it that have SUs; given SUs, it would have to pay for them.
+    """
+    return unknown - _holding_banked_together(result)
+
+
+def _allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
+    strangers = _strangers(result, _unknown_accounts(bank, result))
+    given = format_su(bank.settings.default_allocation)
+    names: list[str] = []
+    for some in slices(sorted(name for name in strangers if is_plain(name))):
+        with writing(bank.database, dry_run=dry_run) as writer:
+            known = accounts.find_many(writer, some)
+            # One that was deleted from the bank is not given anything by itself; nor is one that
+            # somebody has inserted since.
+            new = [name for name in some if name not in known or not known[name].period_started_on]
+            for name in new:
                 periods.open_account(
                     bank, writer, name, bank.settings.default_allocation, reason="unknown account"
                 )
-            opened = accounts.find_many(writer, some)
-        log(bank, "allocate", **newest(opened.values()))
-    given = format_su(bank.settings.default_allocation)
+            opened = accounts.find_many(writer, new)
+        names += new
+        if new and not dry_run:
+            log(bank, "allocate", **newest(opened.values()))
+    if not names:
+        return result
+    were = "would be" if dry_run else "were"
     result.notes.append(
-        f"{len(names)} unknown accounts were given {given} SUs each: {', '.join(names)}"
+        f"{len(names)} unknown accounts {were} given {given} SUs each: {', '.join(names)}"
     )
-    return both(result, read_meters(bank, cluster))
+    return result if dry_run else both(result, read_meters(bank, cluster))
 
 
 def _as_if_booked(standings: dict[str, Standing], result: Result) -> dict[str, Standing]:

@@ -6,19 +6,24 @@ from typing import Any
 from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
+from bank.policy.enforcement import has_nothing_left
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
 from bank.store.read import Event, Standing
 
 
 def describe(reader: Reader, name: str) -> dict[str, Any]:
-    """Return where one account stands; of one that is closed only its name.
+    """Return where one account stands; of one that is closed its name, and whether it is held.
 
     Amounts are SUs as text, exact to four decimals, and billing-seconds as numbers; None is
     unlimited.
     """
     standing = read.standing(reader, name)
-    return {"account": name, "is_open": False} if standing is None else _shown(standing)
+    if standing is not None:
+        return _shown(standing)
+    account = accounts.find(reader, name)
+    is_held = account is not None and account.hold_reason is not None
+    return {"account": name, "is_open": False, "is_held": is_held}
 
 
 def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
@@ -54,6 +59,7 @@ def _shown(standing: Standing) -> dict[str, Any]:
         "available_su": _su(standing.available),
         "percent": _percent(limit, used),
         "held": _held(standing),
+        "is_held": standing.is_held,
         "period_started_on": standing.account.period_started_on,
         "limit_billing_seconds": limit,
         "used_billing_seconds": used,
@@ -73,19 +79,35 @@ def _percent(limit: int | None, used: int) -> int | None:
 
 def _held(standing: Standing) -> str:
     """Say whether an account is held, and by whom."""
-    if standing.account.hold_reason is not None:
-        who = f"by the bank: {standing.account.hold_reason}"
-    elif standing.is_held_by_others:
+    if standing.is_held_by_others:
         return "by others, in Slurm"
-    elif standing.limits:
-        who = "by the bank: nothing left"
-    else:
-        return "no"
-    if not any(limit.confirmed_at for limit in standing.limits):
-        return f"asked for {who}"
+    why = standing.account.hold_reason or "nothing left"
+    if not standing.limits:
+        return f"not yet, to be: {why}" if should_hold(standing) else "no"
+    if not standing.is_held:
+        return f"not yet, asked for by the bank: {why}"
     if all(limit.intent == "release" for limit in standing.limits):
-        return f"being released; was held {who}"
-    return who
+        return f"being released; was held by the bank: {why}"
+    return f"by the bank: {why}"
+
+
+def should_hold(standing: Standing) -> bool:
+    """Tell whether an account ought to be held: by hand, or because it has nothing left."""
+    if standing.account.hold_reason is not None:
+        return True
+    return has_nothing_left(limit=standing.limit, used=standing.used)
+
+
+def describe_soon(reader: Reader, name: str) -> dict[str, Any]:
+    """Return what `describe` will say of one account once Slurm has followed the books."""
+    standing = read.standing(reader, name)
+    if standing is None:
+        return describe(reader, name)
+    is_held = should_hold(standing)
+    held = "by others, in Slurm" if standing.is_held_by_others else "no"
+    if is_held:
+        held = f"by the bank: {standing.account.hold_reason or 'nothing left'}"
+    return {**_shown(standing), "held": held, "is_held": is_held or standing.is_held_by_others}
 
 
 def history(bank: Bank, name: str) -> list[dict[str, Any]]:
@@ -104,7 +126,7 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
             **_told(event),
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.at // 1_000_000)),
             "amount_su": _su(event.amount),
-            "limit_su": _su(event.granted),
+            "granted_su": _su(event.granted),
             "used_su": _su(event.used),
             "user": event.user,
             "actor": event.actor,

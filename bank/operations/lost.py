@@ -111,10 +111,11 @@ def _jobs(
             cluster.name, since_seconds=since, until_seconds=until, accounts=chunk
         )
         rows += sacct.read(run(bank.slurm, question))
-    runs = {(row.job_id, row.started_at): row for row in incomplete}
-    # Where slurmdbd has been told the rest since, that is what counts.
-    runs |= {(row.job_id, row.started_at): row for row in rows if row.account in wanted}
-    return list(runs.values())
+    # Where slurmdbd has been told the rest since, that is what counts. A resized job has a row for
+    # each size, all with the same start; RawUsage counts it so too.
+    told = [row for row in rows if row.account in wanted]
+    known = {(row.job_id, row.started_at) for row in told}
+    return told + [row for row in incomplete if (row.job_id, row.started_at) not in known]
 
 
 def _incomplete(
@@ -155,14 +156,20 @@ def _rate(
     """Return the billing-seconds that a job uses each second, as RawUsage counts them.
 
     None where slurmdbd does not say: it was never told the partition, or that is gone, and the
-    whole number that it keeps of a billing below 1 is none.
+    whole number that it keeps of a billing below 1 is none; or the QOS is gone, or was never told
+    and not all have the same factor.
     """
     allocated = tres.quantities(job.alloc_tres)
     if job.partition in weights:
         billing = prices.billing(allocated, weights[job.partition], max_tres=max_tres)
+        if allocated.get("billing", int(billing)) != int(billing):
+            # The partition had other weights then: the whole number is the best there is.
+            billing = allocated["billing"]
     elif "billing" in allocated:
-        # The whole number that sacct kept is the best there is.
         billing = allocated["billing"]
     else:
         return Fraction(0) if job.ended_at == job.started_at else None
-    return billing * factors.get(job.qos, Fraction(1))
+    # Of a job whose start was never told, the QOS is not known either.
+    possible = {factors.get(job.qos)} if job.partition else set(factors.values())
+    factor = possible.pop() if len(possible) == 1 else None
+    return None if factor is None else billing * factor

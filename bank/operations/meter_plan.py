@@ -12,7 +12,7 @@ from bank.operations import lost
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.places import changed_places, forgotten_before
-from bank.policy import metering, tree
+from bank.policy import metering
 from bank.policy.metering import Booking, Span
 from bank.slurm.assoc_mgr import Associations, UserRow
 from bank.store.accounts import Account
@@ -84,7 +84,7 @@ def make_plan(
     plan = Plan(defaultdict(list), places, {}, [], state)
     is_new_controller = known.state is not None and known.state.controller_started != started
     rows = {row.association: row for row in observed.slurm.users if row.account in covered}
-    is_lost = is_new_controller or (known.state is not None and control > known.state.control)
+    is_lost = is_new_controller or _has_hidden_loss(known, observed.slurm)
     suspects = _suspects(known, observed.slurm, covered, rows, is_lost=is_lost)
     for association, row in rows.items():
         meter = known.meters.get(association)
@@ -103,10 +103,30 @@ def make_plan(
 
 def _control(known: Known, slurm: Associations) -> int:
     """Return the control figure; the one on record where it differs by what cutting off may do."""
-    inexact = 1 + (len(slurm.users) + len(slurm.qos)) // 50
-    if known.state is not None and abs(slurm.control - known.state.control) <= inexact:
+    if known.state is not None and abs(slurm.control - known.state.control) <= _inexact(slurm):
         return known.state.control
     return slurm.control
+
+
+def _inexact(slurm: Associations) -> int:
+    return 1 + (len(slurm.users) + len(slurm.qos)) // 50
+
+
+def _has_hidden_loss(known: Known, slurm: Associations) -> bool:
+    """Tell whether a meter lost something that does not show: the control figure rose for no cause.
+
+    What meters fell by, or had shown before they were gone, is a cause that shows.
+    """
+    if known.state is None:
+        return False
+    now = {row.association: row.raw for row in slurm.users}
+    falls = [
+        meter.raw - now.get(association, 0)
+        for association, meter in known.meters.items()
+        if meter.raw > now.get(association, 0) and not meter.is_gone
+    ]
+    rise = slurm.control - known.state.control
+    return rise - sum(falls) > _inexact(slurm) + len(falls)
 
 
 def _suspects(
@@ -123,13 +143,11 @@ def _suspects(
     another one, or the control figure says that some meter lost something, or one in the same tree
     fell (a reset falls on all below an account), all of them are compared with sacct.
     """
-    parents = {name: place.parent for name, place in known.places.items()}
-    missed = [
-        meter
+    suspects = {
+        association: meter
         for association, meter in known.meters.items()
-        if association not in rows and _is_missed(known, slurm, covered, parents, meter)
-    ]
-    suspects = {meter.association: meter for meter in missed}
+        if association not in rows and not meter.is_gone
+    }
     fallen = {
         _top(slurm, covered, row.account)
         for association, row in rows.items()
@@ -161,22 +179,6 @@ def _never_read(row: UserRow) -> Meter:
     return _NEVER._replace(
         association=row.association, account=row.account, user=row.user, partition=row.partition
     )
-
-
-def _is_missed(
-    known: Known,
-    slurm: Associations,
-    covered: set[str],
-    parents: dict[str, str | None],
-    meter: Meter,
-) -> bool:
-    """Tell whether a meter that Slurm does not show any more is still the bank's business."""
-    if meter.is_gone:
-        return False
-    if meter.account in slurm.accounts:
-        return meter.account in covered
-    family = [meter.account, *tree.ancestors(parents, meter.account)]
-    return any(name in known.accounts and known.accounts[name].is_open for name in family)
 
 
 def _booked(
@@ -243,7 +245,7 @@ def _add_lost(
         seen = UserRow(association, meter.account, meter.user, meter.partition, raw or 0)
         if booking.charge or booking.adjustment or booking.cause in _ALWAYS_WRITTEN:
             plan.readings[meter.account].append(_booked(meter, seen, raw or 0, booking, observed))
-        _note(plan, cluster, seen, booking)
+        _note(plan, cluster, state, seen, booking)
     for association, mine in found.items():
         # Made, used and removed between two readings.
         meter_before = known.meters.get(association)
@@ -255,7 +257,7 @@ def _add_lost(
         seen = UserRow(association, mine.account, mine.user, mine.partition, 0)
         if booking.adjustment:
             plan.readings[mine.account].append(_booked(meter_before, seen, 0, booking, observed))
-        _note(plan, cluster, seen, booking)
+        _note(plan, cluster, state, seen, booking)
     plan.notes.extend(
         f"job {job_id} of {mine.user} in {mine.account} on {cluster.name}: sacct does not say what"
         " it was billed; what of it the meter lost cannot be known"
@@ -300,15 +302,21 @@ _WHAT_HAPPENED = {
 }
 
 
-def _note(plan: Plan, cluster: Cluster, row: UserRow, booking: Booking) -> None:
+def _note(
+    plan: Plan, cluster: Cluster, state: ClusterState, row: UserRow, booking: Booking
+) -> None:
     whose = f"{row.user} in {row.account} on {cluster.name}"
     happened = _WHAT_HAPPENED[booking.cause]
+    if booking.cause == metering.RESTART and not state.controller_started:
+        # So it stands in a backup that was put back.
+        happened = "the books were put back from a backup"
     if booking.adjustment:
         plan.notes.append(
             f"meter of {whose}: {happened}; {format_su(booking.adjustment)} SUs that it had not"
             " shown were booked from sacct"
         )
-    if booking.unknown:
+    # One that was only compared has lost nothing as far as it shows.
+    if booking.unknown and booking.cause != metering.COMPARED:
         plan.notes.append(
             f"meter of {whose}: {happened} while jobs ran; whether up to"
             f" {format_su(booking.unknown)} SUs more were used cannot be known"

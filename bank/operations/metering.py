@@ -19,7 +19,7 @@ from bank.operations.meter_plan import (
     Plan,
     make_plan,
 )
-from bank.operations.places import covered_accounts
+from bank.operations.places import banked_accounts, metered_accounts
 from bank.policy import tree
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
@@ -39,14 +39,14 @@ class Result(NamedTuple):
 
     Attributes:
         slurm: what Slurm said.
-        covered: accounts that the bank keeps books for there.
+        banked: accounts there whose use counts for an open account.
         charged: billing-seconds booked, by account.
         notes: what a person should know.
         state: what is now known of the cluster, and as of when.
     """
 
     slurm: Associations
-    covered: set[str]
+    banked: set[str]
     charged: dict[str, int]
     notes: list[str]
     state: ClusterState
@@ -65,7 +65,8 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         observed = observe(bank, cluster)
         refuse_changed(bank, cluster)
         _refuse_other_source(bank, cluster, known)
-        covered = covered_accounts(known.accounts, observed.slurm)
+        covered = metered_accounts(known.accounts, observed.slurm)
+        banked = banked_accounts(known.accounts, observed.slurm)
         plan = make_plan(bank, cluster, known, observed, covered)
         heads: dict[str, str] = {}
         try:
@@ -79,7 +80,7 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         charged = dict(plan.forgotten)
         for name, booked in plan.readings.items():
             charged[name] = charged.get(name, 0) + sum(one.reading.booked for one in booked)
-        return Result(observed.slurm, covered, charged, plan.notes, plan.state)
+        return Result(observed.slurm, banked, charged, plan.notes, plan.state)
     raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
 
 
@@ -144,7 +145,7 @@ def _write_slice(
 ) -> dict[str, str]:
     places = [plan.places[name] for name in names if name in plan.places]
     accounts.ensure(writer, [*names, *(place.parent for place in places if place.parent)])
-    first_seen = _write_places(writer, cluster, known, places)
+    first_seen = _write_places(bank, writer, cluster, known, places)
     booked = [one for name in names for one in plan.readings.get(name, ())]
     references = meters.write_readings(writer, cluster.name, [one.reading for one in booked])
     grants = {name: account.grant_id for name, account in accounts.find_many(writer, names).items()}
@@ -200,7 +201,7 @@ def _drafts(
 
 
 def _write_places(
-    writer: Writer, cluster: Cluster, known: Known, places: Sequence[Place]
+    bank: Bank, writer: Writer, cluster: Cluster, known: Known, places: Sequence[Place]
 ) -> set[str]:
     """Write where accounts stand; return those that had no place before."""
     is_moved = any(
@@ -211,11 +212,15 @@ def _write_places(
     )
     before = meters.find_places(writer, cluster.name) if is_moved else {}
     meters.write_places(writer, cluster.name, places)
+    first_seen = {place.account for place in places if place.account not in known.places}
     if is_moved:
         left, came = moves(before, meters.find_places(writer, cluster.name))
         meters.leave(writer, cluster.name, left)
         meters.join(writer, cluster.name, came)
-    return {place.account for place in places if place.account not in known.places}
+        if bank.settings.usage_baseline == "now":
+            new = [(above, child) for above, child in came if above in first_seen]
+            meters.forgive(writer, cluster.name, new, what="charged")
+    return first_seen
 
 
 def moves(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bank.errors import Refusal
+from bank.errors import NotConfirmed, Refusal
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
@@ -11,7 +11,7 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import find_clusters, refuse_unusable
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest, only_one
-from bank.operations.looking import describe, no_such_account
+from bank.operations.looking import describe, describe_soon, no_such_account
 from bank.operations.metering import observe, read_meters
 from bank.store import accounts, limits, read, requests
 from bank.store.accounts import Account
@@ -47,7 +47,7 @@ def insert(bank: Bank, command: Command) -> dict[str, Any]:
     Raises:
         Refusal: it is open already, or Slurm has no such account.
     """
-    return _do(bank, command, _insert, before=_require_in_slurm)
+    return _do(bank, command, _insert, before=_before_insert)
 
 
 def add(bank: Bank, command: Command) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _do(
 
     Returns:
         The verb, its amount, whether it is a repeat, and what `describe` says of the account: once
-        Slurm has followed, and for a repeat what was said the first time.
+        Slurm has followed, and for a repeat the amounts of the first time.
     """
     content = [command.verb, command.account, _shown(command)]
     answer = _earlier_answer(bank, command, content)
@@ -111,11 +111,17 @@ def _do(
         answer = _post(bank, command, content, act)
     if command.dry_run:
         return answer
-    enforce_soon(bank, command.account)
-    if answer["is_repeat"]:
-        return answer
+    has_followed = enforce_soon(bank, command.account)
     with reading(bank.database) as reader:
-        return {**answer, **describe(reader, command.account)}
+        state = describe(reader, command.account)
+    if command.verb == "hold" and not has_followed:
+        raise NotConfirmed(
+            f"the hold of {command.account} is on record, and Slurm does not have it yet: the next"
+            " pass holds it"
+        )
+    if answer["is_repeat"]:
+        return {**answer, **{what: state[what] for what in ("held", "is_held") if what in state}}
+    return {**answer, **state}
 
 
 def _shown(command: Command) -> str:
@@ -146,8 +152,8 @@ def _post(
         accounts.show(writer, bank.database, [command.account])
         answer = {
             "verb": command.verb,
-            "amount_su": _shown(command),
-            **describe(writer, command.account),
+            "amount_su": _shown(command) or None,
+            **describe_soon(writer, command.account),
             "is_repeat": False,
             "is_dry_run": command.dry_run,
         }
@@ -179,6 +185,12 @@ def _require_in_slurm(bank: Bank, command: Command) -> None:
         f"Slurm has no account {command.account} on {where}: make it with"
         f" 'sacctmgr add account {command.account}', then insert it here",
     )
+
+
+def _before_insert(bank: Bank, command: Command) -> None:
+    _require_in_slurm(bank, command)
+    if bank.settings.usage_baseline == "now":
+        _read_all_meters(bank, command)
 
 
 def _read_all_meters(bank: Bank, command: Command) -> None:
@@ -276,18 +288,18 @@ def _withdrawal(bank: Bank, command: Command, amount: int, account: Account) -> 
 def _withdraw(bank: Bank, writer: Writer, command: Command) -> None:
     standing = _standing(writer, command.account)
     assert command.amount is not None
-    # An unlimited account may use without end, but only what was granted can be taken back.
     granted = standing.account.books.granted
     there = granted - standing.used - standing.set_aside
     if command.amount == 0:
         raise Refusal("nothing_to_withdraw", "withdrawing 0 SUs changes nothing")
     if command.amount > there:
+        unlimited = "; it may use without limit, and only what was granted can be taken back"
         raise Refusal(
             "insufficient_funds",
             f"{format_su(command.amount)} SUs cannot be withdrawn from {command.account}:"
-            f" {format_su(max(there, 0))} are available ({format_su(granted)} granted,"
+            f" available are {format_su(max(there, 0))} ({format_su(granted)} granted,"
             f" {format_su(standing.used)} used, {format_su(standing.set_aside)} set aside"
-            " for running jobs)",
+            f" for running jobs{unlimited if standing.limit is None else ''})",
         )
     withdrawal = _withdrawal(bank, command, command.amount, standing.account)
     post(writer, [withdrawal], now=bank.clock())
@@ -300,7 +312,7 @@ def _reset_usage(bank: Bank, writer: Writer, command: Command) -> None:
 
 def _hold(bank: Bank, writer: Writer, command: Command) -> None:
     account = _standing(writer, command.account).account
-    reason = command.reason or f"held by {bank.actor}"
+    reason = command.reason or account.hold_reason or f"ordered by {bank.actor}"
     accounts.change(
         writer,
         account.name,
@@ -321,13 +333,14 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
         )
     periods.close_books(bank, writer, standing, command.reason, command.key)
     has_nothing = standing.left is not None and standing.left <= 0
-    was_held = has_nothing or bool(standing.limits) or standing.account.hold_reason is not None
     fields: dict[str, accounts.Value] = {
         "is_open": False,
         "is_unlimited": False,
-        # An account that was out of SUs must not run for nothing once nobody watches it.
-        "hold_reason": "deleted while it was held" if was_held else None,
     }
+    # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
+    # stays one until release_hold.
+    if standing.account.hold_reason is None and (has_nothing or standing.limits):
+        fields["hold_reason"] = periods.DELETED_WHILE_HELD
     accounts.change(
         writer,
         command.account,

@@ -3,9 +3,13 @@
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.operations.bank import Bank
 from bank.store import accounts, meters, read
+from bank.store.accounts import Account
 from bank.store.connect import Writer
 from bank.store.post import post
 from bank.store.read import Standing
+
+# Why an account that the bank has no more stays held.
+DELETED_WHILE_HELD = "deleted while it was held"
 
 
 def deposit(
@@ -39,22 +43,35 @@ def open_account(
     accounts.ensure(writer, [name])
     account = accounts.find(writer, name)
     assert account is not None
-    if account.books.used or account.books.granted:
-        # What it used while it had no allocation of its own was for those above it to pay.
-        own = Standing(account, account.books.used, 0, (), is_held_by_others=False)
-        close_books(bank, writer, own, reason, None)
+    _begin_counting(bank, writer, account, reason)
     grant_id = accounts.open_grant(writer, account.account_id, kind="allocation", now=now)
     fields: dict[str, accounts.Value] = {
         "is_open": True,
         "is_unlimited": amount is None,
         "period_started_on": bank.today(),
         "grant_id": grant_id,
-        "hold_reason": None,
     }
+    if account.hold_reason == DELETED_WHILE_HELD:
+        fields["hold_reason"] = None
     accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
     if amount:
         post(writer, [deposit(bank, name, amount, grant_id, reason=reason, key=key)], now=now)
     accounts.show(writer, bank.database, [name])
+
+
+def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -> None:
+    """Settle what of its use so far counts for an account that is opened: see USAGE_BASELINE.
+
+    All of it, but for what those below it used in periods of their own that are over; or nothing.
+    """
+    below = read.used_below_by_child(writer, account.account_id)
+    if bank.settings.usage_baseline == "now":
+        used = account.books.used + sum(amount for _, _, amount in below)
+        standing = Standing(account, used, 0, (), is_held_by_others=False)
+        close_books(bank, writer, standing, reason, None)
+        return
+    for cluster, child, _ in below:
+        meters.forgive(writer, cluster, [(account.name, child)], what="closed")
 
 
 def close_use(

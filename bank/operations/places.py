@@ -5,15 +5,27 @@ from bank.store.accounts import Account
 from bank.store.meters import Place
 
 
-def covered_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
-    """Return the accounts that the bank keeps books for: open ones and all below them."""
-    covered: set[str] = set()
+def metered_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
+    """Return the accounts whose meters are read: all that the bank ever had, and all below them.
+
+    One that was deleted from the bank goes on being read, so that what it uses meanwhile is known
+    when it is opened again.
+    """
+    return _with_all_below(slurm, set(known))
+
+
+def banked_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
+    """Return the accounts whose use counts for an open account: those, and all below them."""
+    return _with_all_below(slurm, {name for name, account in known.items() if account.is_open})
+
+
+def _with_all_below(slurm: Associations, names: set[str]) -> set[str]:
+    found: set[str] = set()
     # The tree is listed from the top, so a parent comes before its children.
     for name, row in slurm.accounts.items():
-        account = known.get(name)
-        if row.parent in covered or (account is not None and account.is_open):
-            covered.add(name)
-    return covered
+        if row.parent in found or name in names:
+            found.add(name)
+    return found
 
 
 def changed_places(
@@ -39,23 +51,11 @@ def changed_places(
             moved[name] = rest - before.orphaned
         if place != before._replace(charged=0, closed=0):
             changed[name] = place
-    changed |= _elsewhere(known, slurm, covered)
+    for name, before in known.items():
+        # One that is gone stays where it was, because its use does; nothing of it runs.
+        if name not in slurm.accounts and before.running:
+            changed[name] = before._replace(running=0, charged=0, closed=0)
     return changed, moved
-
-
-def _elsewhere(known: dict[str, Place], slurm: Associations, covered: set[str]) -> dict[str, Place]:
-    """Return the places, to be written, of accounts that the bank does not look after any more.
-
-    One that Slurm has moved away from all banked accounts counts for none of them; one that is gone
-    stays where it was, because its use does. Nothing of either runs.
-    """
-    found = {}
-    for name, place in known.items():
-        if name not in covered:
-            parent = None if name in slurm.accounts else place.parent
-            if (place.parent, place.running) != (parent, 0):
-                found[name] = place._replace(parent=parent, running=0, charged=0, closed=0)
-    return found
 
 
 def _orphaned(slurm: Associations, covered: set[str]) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bank.errors import Refusal
+from bank.errors import BankError, Refusal
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.files import log
@@ -33,9 +33,14 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
             now = bank.clock()
             accounts.change(writer, name, changes, actor=bank.actor, reason=reason, now=now)
         log(bank, "release_hold", account=name, reason=reason)
-    passes = enforce(
-        bank, only=name, wait_seconds=bank.settings.slurm_timeout_seconds, dry_run=dry_run
-    )
+    try:
+        passes = enforce(
+            bank, only=name, wait_seconds=bank.settings.slurm_timeout_seconds, dry_run=dry_run
+        )
+    except BankError:
+        if hold_reason is not None and not dry_run:
+            bank.warn(f"the hold by hand of {name} is lifted in the books; the next pass does it")
+        raise
     with reading(bank.database) as reader:
         state = describe(reader, name)
     if any(name in done.held for done in passes) and not (dry_run and hold_reason):
@@ -45,10 +50,11 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
                 f"Account {name} stays held because the bank does not have it: insert it, or change"
                 " UNKNOWN_ACCOUNTS in the settings",
             )
+        lifted = "the hold by hand is lifted, but " if hold_reason is not None else ""
         raise Refusal(
             "nothing_left",
-            f"Account {name} stays held: of {state['limit_su']} SUs {state['used_su']} are used and"
-            " nothing is left; add SUs and it is released by itself",
+            f"Account {name} stays held: {lifted}of {state['limit_su']} SUs {state['used_su']} are"
+            " used and nothing is left; add SUs and it is released by itself",
         )
     if any(name in done.held_by_others for done in passes):
         raise Refusal(

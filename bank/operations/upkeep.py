@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bank.errors import BankError, Refusal, StoreError
+from bank.errors import BankError, NotPermitted, Refusal, StoreError
 from bank.operations.bank import Bank
 from bank.operations.files import log, only_one
 from bank.store import accounts, copies, proof
@@ -43,22 +43,32 @@ def _logged_heads(path: str) -> dict[tuple[str, str], dict[int, str]]:
     logged: dict[tuple[str, str], dict[int, str]] = {}
     if not path or not os.path.exists(path):
         return logged
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-                chains = {table: event.get(key, {}) for key, table in _CHAINS.items()}
-            except (ValueError, AttributeError):
-                # The predecessor's lines, or a line cut off by a full disk.
-                continue
-            if event.get("event") in ("restore", "restore_failed"):
-                # What came after the backup is gone on purpose.
-                logged.clear()
-            for table, heads in chains.items():
-                for name, head in heads.items():
-                    seq, _, digest = head.partition(":")
-                    logged.setdefault((table, name), {})[int(seq)] = digest
+    for line in _log_lines(path):
+        try:
+            event = json.loads(line)
+            chains = {table: event.get(key, {}) for key, table in _CHAINS.items()}
+        except (ValueError, AttributeError):
+            # The predecessor's lines, or a line cut off by a full disk.
+            continue
+        if event.get("event") in ("restore", "restore_failed"):
+            # What came after the backup is gone on purpose.
+            logged.clear()
+        for table, heads in chains.items():
+            for name, head in heads.items():
+                seq, _, digest = head.partition(":")
+                logged.setdefault((table, name), {})[int(seq)] = digest
     return logged
+
+
+def _log_lines(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            yield from file
+    except OSError as error:
+        raise NotPermitted(
+            f"{path} cannot be read ({error.strerror}): what was logged cannot be compared; run as"
+            " the user who runs the bank"
+        ) from error
 
 
 # What a line of the log names, and the table that has it.
@@ -120,11 +130,13 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     kept = f"{bank.settings.database}.before-restore-{bank.clock()}"
     if not dry_run:
         with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-            copies.copy_to(bank.database, kept)
-            # Logged first: were we killed in between, the log would contradict the books.
-            log(bank, "restore", file=path, kept=kept, heads=heads)
             try:
-                copies.put_back(bank.database, path)
+                with copies.replacing(bank.database, path) as replace:
+                    # Under the same lock: what was answered as done is in the one or the other.
+                    copies.copy_to(bank.database, kept)
+                    # Logged first: were we killed in between, the log would contradict the books.
+                    log(bank, "restore", file=path, kept=kept, heads=heads)
+                    replace()
             except BankError:
                 with reading(bank.database) as reader:
                     log(bank, "restore_failed", file=path, kept=kept, heads=_heads(reader))

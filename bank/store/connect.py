@@ -195,6 +195,13 @@ def _explanation(database: Database, error: sqlite3.Error) -> BankError:
         )
     if kind == sqlite3.SQLITE_FULL:
         return StoreError(f"no space left on the disk of {path}: nothing was written")
+    if str(error) == f"no such table: {database.accounts_table}":
+        return SettingsError(
+            f"{path} has no accounts table {database.accounts_table!r}: set DB_TABLE_NAME back to"
+            " what it was when the database was made"
+        )
+    if os.path.isdir(path):
+        return SettingsError(f"{path} is a directory, not an SQLite file: correct DATABASE")
     if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreError(
             f"{path} is damaged or not an SQLite file ({error}): restore a backup"

@@ -2,6 +2,9 @@
 
 import os
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from bank.errors import InputError, StoreError
 from bank.store.connect import (
@@ -99,7 +102,15 @@ def check_copy(path: str) -> None:
         SettingsError: it is of another schema, or not the bank's.
     """
     if not os.path.isfile(path):
-        raise InputError(f"there is no file {path}")
+        what = "is not a file" if os.path.exists(path) else "is not there"
+        raise InputError(f"{path} {what}: give a file that 'slurm_bank.py backup' made")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if not start.startswith(b"SQLite format 3"):
+        raise InputError(f"{path} is not a copy of the bank: 'slurm_bank.py backup' makes one")
     copy = Database(path, "")
     with explained(copy):
         connection = sqlite3.connect(address(path, "ro"), uri=True)
@@ -112,34 +123,59 @@ def check_copy(path: str) -> None:
         raise StoreError(f"{path} is damaged: {verdict}")
 
 
-def put_back(database: Database, path: str) -> None:
-    """Replace all that the database holds by a copy, in one transaction.
+@contextmanager
+def replacing(database: Database, path: str) -> Iterator[Callable[[], None]]:
+    """Hold the database's write lock, so that nothing more is written to what will be replaced.
 
-    Processes that have the database open go on with what was put back; a crash leaves the old or
-    the new content. What is in force in Slurm did not go back in time: the holds and resets on
-    record stay those of now, and the next pass compares all meters with sacct.
+    Yields:
+        A function that replaces all that the database holds by what a copy holds. Processes that
+        have the database open go on with that; a crash leaves the old or the new content.
+
+    What is in force in Slurm did not go back in time: the holds and resets on record stay those of
+    now, and the next pass compares all meters with sacct.
+
+    Raises:
+        Busy: another process held the lock all the time.
     """
     part = f"{database.path}.part-{os.getpid()}"
     _copy(Database(path, ""), part)
     try:
         with explained(database):
-            target = sqlite3.connect(database.path, timeout=BUSY_SECONDS)
-            source = sqlite3.connect(part, isolation_level=None)
+            connection = sqlite3.connect(
+                address(database.path, "rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            )
             try:
-                _keep_what_is_in_force(target, source)
-                source.backup(target)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("ATTACH ? AS copy", (part,))
+                connection.execute("BEGIN IMMEDIATE")
+                yield partial(_replace, connection)
+                connection.execute("COMMIT")
             finally:
-                source.close()
-                target.close()
+                connection.close()
     finally:
         os.unlink(part)
 
 
-def _keep_what_is_in_force(now: sqlite3.Connection, copy: sqlite3.Connection) -> None:
-    for table in ("slurm_limit", "usage_reset"):
-        rows = now.execute(f"SELECT * FROM {table}").fetchall()
-        copy.execute(f"DELETE FROM {table}")
+def _replace(connection: sqlite3.Connection) -> None:
+    in_force = {
+        table: connection.execute(f"SELECT * FROM {table}").fetchall()
+        for table in ("slurm_limit", "usage_reset")
+    }
+    for (name,) in connection.execute(f"SELECT name FROM main.{_TABLES}").fetchall():
+        connection.execute(f'DROP TABLE main."{name}"')
+    for name, sql in connection.execute(f"SELECT name, sql FROM copy.{_TABLES}").fetchall():
+        connection.execute(sql)
+        if name not in in_force:
+            connection.execute(f'INSERT INTO main."{name}" SELECT * FROM copy."{name}"')
+    for (sql,) in connection.execute(
+        "SELECT sql FROM copy.sqlite_master WHERE type <> 'table' AND sql IS NOT NULL"
+    ).fetchall():
+        connection.execute(sql)
+    for table, rows in in_force.items():
         if rows:
             marks = ", ".join("?" * len(rows[0]))
-            copy.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-    copy.execute("UPDATE cluster SET controller_started = ''")
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+    connection.execute("UPDATE cluster SET controller_started = ''")
+
+
+_TABLES = "sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"

@@ -242,10 +242,11 @@ _PAIR = (
     "account_id = (SELECT account_id FROM account WHERE name = :account)"
     " AND child_id = (SELECT account_id FROM account WHERE name = :child)"
 )
-_CLOSED_BY_CHILD = (
-    "(SELECT closed FROM place"
+_OF_CHILD = {
+    total: f"(SELECT place.{total} FROM place"
     " WHERE place.cluster = settled.cluster AND place.account_id = settled.child_id)"
-)
+    for total in ("charged", "closed")
+}
 
 
 def _ensure_pairs(
@@ -283,7 +284,8 @@ def leave(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> Non
     rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
     _ensure_pairs(writer, rows, left=None)
     writer.execute(
-        f"UPDATE settled SET left_closed = {_CLOSED_BY_CHILD} WHERE cluster = :cluster AND {_PAIR}",
+        f"UPDATE settled SET left_closed = {_OF_CHILD['closed']}"
+        f" WHERE cluster = :cluster AND {_PAIR}",
         rows,
     )
 
@@ -291,15 +293,37 @@ def leave(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> Non
 def join(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Write down that children have come below accounts: (account, child).
 
-    What a child closed in periods of its own while it was elsewhere is not the account's to pay.
-    What it closed while it was below the account before stays the account's.
+    What a child closed in periods of its own while it was elsewhere is not the account's to pay,
+    as far as the account has not closed it itself before. What the child closed while it was below
+    the account before stays the account's.
     """
     rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
     # One that was never below it has closed all it ever closed elsewhere.
     _ensure_pairs(writer, [row for row in rows if _has_closed(writer, row)], left=0)
+    here = f"cluster = :cluster AND {_PAIR}"
+    for change in (
+        "left_closed = joined + closed WHERE left_closed < joined + closed",
+        "joined = joined + {closed} - left_closed WHERE left_closed < {closed}".format(**_OF_CHILD),
+        "left_closed = NULL WHERE left_closed IS NOT NULL",
+    ):
+        writer.execute(f"UPDATE settled SET {change} AND {here}", rows)
+
+
+def forgive(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]], *, what: str) -> None:
+    """Write down that what children used before does not count for an account: (account, child).
+
+    Args:
+        writer: the transaction in which the account begins to count.
+        cluster: where.
+        pairs: the account and those below it.
+        what: "charged" for all that the child ever used, "closed" for what it used in periods of
+            its own that are over.
+    """
+    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    _ensure_pairs(writer, rows, left=None)
     writer.execute(
-        f"UPDATE settled SET joined = joined + {_CLOSED_BY_CHILD} - left_closed, left_closed = NULL"
-        f" WHERE left_closed IS NOT NULL AND cluster = :cluster AND {_PAIR}",
+        f"UPDATE settled SET joined = {_OF_CHILD[what]} - closed"
+        f" WHERE joined + closed < {_OF_CHILD[what]} AND cluster = :cluster AND {_PAIR}",
         rows,
     )
 

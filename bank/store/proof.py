@@ -165,7 +165,7 @@ def _place_problems(reader: Reader, sums: Sums) -> Iterator[str]:
     for cluster, name in (*sums.charged, *sums.closed):
         yield f"account {name}: entries name cluster {cluster!r}, where it has no place"
     for account, cluster, child, told, joined, most in reader.query(
-        "SELECT a.name, settled.cluster, c.name, settled.closed, settled.joined, place.closed"
+        "SELECT a.name, settled.cluster, c.name, settled.closed, settled.joined, place.charged"
         " FROM settled LEFT JOIN place"
         " ON place.cluster = settled.cluster AND place.account_id = settled.child_id"
         " JOIN account AS a ON a.account_id = settled.account_id"
@@ -177,10 +177,10 @@ def _place_problems(reader: Reader, sums: Sums) -> Iterator[str]:
                 f"account {account}: {told} of the use of {child} on {cluster} stands as closed,"
                 f" entries say {is_so}"
             )
-        if not 0 <= joined <= (most or 0):
+        if joined < 0 or joined + told > (most or 0):
             yield (
-                f"account {account}: {joined} of the use of {child} on {cluster} stands as closed"
-                f" before it came, {child} has closed {most or 0}"
+                f"account {account}: {joined} + {told} of the use of {child} on {cluster} stand as"
+                f" counting no more, {child} was charged {most or 0}"
             )
     for account, cluster, child in sums.settled:
         yield f"account {account}: use of {child} on {cluster} was closed and is not settled"

@@ -75,7 +75,7 @@ def test_controller_down_or_frozen_decides_nothing(lab: Lab, tmp_path: Path) -> 
     # What was asked of the books is done; Slurm follows later, and that is said.
     added = world.run("add", "spent", "1", "--key", "frozen")
     assert added.status == 0
-    assert "booked; Slurm could not be brought up to date for spent" in added.err
+    assert "booked; Slurm is not up to date for spent, the next pass does it" in added.err
     lab.thaw("slurmctld")
     world.do("withdraw", "spent", "0.5")
     world.run("enforce")

@@ -56,7 +56,7 @@ def test_twenty_withdrawals_at_once_take_what_is_there_and_no_more(
     ended = together(world, *[["withdraw", "purse", "1"]] * 20)
     assert statuses(ended) == {0: 7, 1: 13}, [one.err for one in ended]
     refused = [one.err for one in ended if one.status == 1]
-    assert all("0.5 are available" in text for text in refused), refused
+    assert all("available are 0.5" in text for text in refused), refused
     assert world.query("SELECT granted FROM account") == [(SU // 2,)]
     check_books(world)
     check_slurm(world, lambda _: None)

@@ -26,6 +26,9 @@ class Runner(Protocol):
     ) -> str:
         """Run a program against the cluster; return its standard output."""
 
+    def look(self, *argv: str) -> str:
+        """Run a program that only looks, once more if need be."""
+
 
 def in_chunks(names: Sequence[str]) -> Iterator[str]:
     """Yield comma lists of names, each short enough for one argument."""

@@ -85,7 +85,7 @@ def test_every_way_to_be_released(branch: Branch, way: str) -> None:
         branch.set(slurm_timeout_seconds=1)
         branch.lab.freeze("slurmctld")
         movements.add(branch.bank, Command("add", name, 200 * SU))
-        assert "Slurm could not be brought up to date" in branch.warnings.pop()
+        assert "Slurm is not up to date" in branch.warnings.pop()
         branch.lab.thaw("slurmctld")
         branch.set(slurm_timeout_seconds=30)
         assert branch.enforce().released == [name]

@@ -185,7 +185,7 @@ def test_what_was_used_and_not_read_is_charged_before_an_account_closes(
     association = fake.add_user("test1")
     insert(bank, "test1", 100)
     fake.use(association, 99 * SU)
-    with pytest.raises(Refusal, match="1 are available"):
+    with pytest.raises(Refusal, match="available are 1 "):
         movements.withdraw(bank, Command("withdraw", "test1", 100 * SU))
     fake.use(association, SU // 2)
     movements.delete(bank, Command("delete", "test1", force=True))
