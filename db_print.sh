@@ -3,6 +3,10 @@
 set -eu
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/env.sh"
 
+if [ ! -r "$SLURM_BANK_SETTINGS" ]; then
+    echo "db_print.sh: the settings file $SLURM_BANK_SETTINGS cannot be read" >&2
+    exit 78
+fi
 database=$(setting DATABASE)
 table=$(setting DB_TABLE_NAME)
 table=${table:-sbank}

@@ -52,8 +52,8 @@ ACCOUNT_HOLD = 'GrpTRESMins'
 # Whether to work although AccountingStorageEnforce has no 'safe', so that a hold ends running jobs.
 ALLOW_HOLD_WITHOUT_SAFE = False
 
-# What to do with accounts that Slurm has and the bank has not: 'report' them, 'hold' them, or
-# 'allocate' DEFAULT_ALLOCATION to each.
+# What to do with accounts that Slurm has and that count for nobody in the bank: 'report' them,
+# 'hold' them, or 'allocate' DEFAULT_ALLOCATION to each. One above a banked account is only reported.
 UNKNOWN_ACCOUNTS = 'report'
 
 # First letters of the names of those accounts; '' is all of them.

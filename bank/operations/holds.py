@@ -140,7 +140,10 @@ def _sort_in(action: str, new: Limit, held: Limit | None, work: Work, report: He
     if action == enforcement.HOLD:
         work.holds.append(new)
         if held is not None and held.confirmed_at is not None:
-            report.notes.append(f"account {account}: the hold was lifted by others; held again")
+            put = "" if new.original is None else f"; {new.limit}={new.original} is put back later"
+            report.notes.append(
+                f"account {account}: the hold was lifted by others; held again{put}"
+            )
     elif action == enforcement.RELEASE:
         assert held is not None
         work.releases.append(held._replace(intent="release"))

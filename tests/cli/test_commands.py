@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import slurm_bank
 from tests.cli.conftest import Command
 from tests.fake_slurm import FakeSlurm
 
@@ -282,6 +283,86 @@ def test_a_reader_that_goes_away_is_no_fault(command: Command) -> None:
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_answer_that_cannot_be_printed_is_not_called_undone(
+    command: Command, options: list[str]
+) -> None:
+    command("insert", "test1", "10")
+    with open("/dev/full", "w", encoding="ascii") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "slurm_bank.py"), "balance", "test1", *options],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 74
+    assert done.stderr.startswith("slurm_bank: the command came to its end, and its answer cannot")
+    assert done.stderr.count("\n") == 1
+
+
+def test_with_standard_output_closed_nothing_is_done(command: Command) -> None:
+    command("insert", "test1", "10")
+    program = f"exec {sys.executable} slurm_bank.py delete test1 --yes --force >&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", program], check=False, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2
+    assert "standard output is closed: nothing was done" in done.stderr
+    assert command("get_sus", "test1").status == 0
+
+
+def test_any_text_can_be_printed_wherever_it_goes(command: Command) -> None:
+    command("insert", "test1", "10", "--reason", "für grün")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "slurm_bank.py"), "history", "test1"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert "f\\xfcr gr\\xfcn" in done.stdout
+
+
+def test_a_log_that_cannot_be_read_is_no_fault(command: Command, settings: Path) -> None:
+    (settings.parent / "bank.log").unlink()
+    (settings.parent / "bank.log").mkdir()
+    done = command("verify")
+    assert done.status == 77
+    assert "bank.log cannot be read" in done.err
+
+
+def test_another_accounts_table_is_named(command: Command, settings: Path) -> None:
+    command("insert", "test1", "10")
+    with settings.open("a") as file:
+        file.write("DB_TABLE_NAME = 'other'\n")
+    done = command("add", "test1", "5")
+    assert done.status == 78
+    assert "set DB_TABLE_NAME back" in done.err
+
+
+def test_a_rehearsal_says_how_the_hold_would_be(command: Command) -> None:
+    assert "held by the bank: nothing left" in command("insert", "test1", "0", "--dry-run").out
+    command("insert", "test1", "0")
+    assert "held" not in command("add", "test1", "5", "--dry-run").out
+    assert "held by the bank: late" in command("hold", "test1", "--reason", "late", "--dry-run").out
+    assert "held: by the bank: nothing left" in command("check_service_units_limit", "test1").out
+
+
+def test_a_repeat_says_how_the_hold_is_now(command: Command) -> None:
+    command("insert", "test1", "0", "--key", "k1")
+    first = command("add", "test1", "5", "--key", "k2").out
+    assert command("add", "test1", "5", "--key", "k2").out.startswith(first.rstrip("\n") + " (done")
+    assert "held" not in command("insert", "test1", "0", "--key", "k1").out
+
+
+@pytest.mark.parametrize("argv", [("add", "--help"), ("-h", "list"), ("insert", "-h", "5")])
+def test_help_is_given_wherever_it_is_asked_for(command: Command, argv: tuple[str, ...]) -> None:
+    done = command(*argv)
+    assert (done.status, done.out) == (0, f"{(slurm_bank.__doc__ or '').strip()}\n")
+    assert json.loads(command("list", "--json").out) == []
 
 
 def test_a_balance_loads_nothing_heavy(command: Command) -> None:

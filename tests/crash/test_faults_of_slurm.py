@@ -76,6 +76,13 @@ def test_controller_down_or_frozen_decides_nothing(lab: Lab, tmp_path: Path) -> 
     added = world.run("add", "spent", "1", "--key", "frozen")
     assert added.status == 0
     assert "booked; Slurm is not up to date for spent, the next pass does it" in added.err
+    # The point of a hold is that Slurm has it.
+    held = world.run("hold", "topped", "--reason", "late")
+    assert held.status == 75
+    assert "the hold of topped is on record, and Slurm does not have it yet" in held.err
+    freed = world.run("release_hold", "topped")
+    assert freed.status == 75
+    assert "the hold by hand of topped is lifted in the books" in freed.err
     lab.thaw("slurmctld")
     world.do("withdraw", "spent", "0.5")
     world.run("enforce")

@@ -43,6 +43,11 @@ def test_everything_else_is_refused_by_name(text: str) -> None:
     assert repr(text)[:20] in str(refused.value)
 
 
+@given(st.integers(0, MAX_SU * 3600 - 1))
+def test_what_the_bank_prints_it_takes(billing_seconds: int) -> None:
+    assert parse_su(format_su(billing_seconds)) == billing_seconds
+
+
 @pytest.mark.parametrize(
     ("billing_seconds", "text"),
     [

@@ -81,6 +81,84 @@ def test_lost_use_counts_with_the_factor_of_its_qos(branch: Branch) -> None:
     branch.agrees(factor=branch.ran(read, cpus=9) + 2 * branch.ran(*lost))
 
 
+def test_lost_use_of_a_resized_job_counts_as_slurm_counted_it(branch: Branch) -> None:
+    branch.open("resized")
+    read = branch.run("resized")
+    branch.let_second_pass()
+    branch.enforce()
+    job = branch.lab.submit(
+        "resized", ADA, partition="fast", command="sleep 4", extra=["-N2", "-n2"]
+    )
+    branch.lab.wait_for_state(job, {"RUNNING"})
+    branch.let_second_pass()
+    branch.lab.run("scontrol", "update", f"jobid={job}", "numnodes=1")
+    branch.lab.wait_for_state(job, {"COMPLETED"})
+    branch.lab.wait_for(lambda: "COMPLETED" in branch.state(job), "slurmdbd to know its end")
+    branch.let_second_pass()
+    used = branch.lab.raw_usage("resized")
+    # On two nodes for a while: more than its seconds on one.
+    assert used > branch.ran(read) + 4 * SU
+    branch.reset_by_hand("resized")
+    branch.enforce()
+    branch.agrees(resized=used)
+
+
+def test_lost_use_counts_with_the_weights_of_its_time(branch: Branch) -> None:
+    branch.open("weights")
+    read = branch.run("weights")
+    branch.let_second_pass()
+    branch.enforce()
+    lost = branch.run("weights", cpus=5)
+    branch.let_second_pass()
+    weights = ("scontrol", "update", "partitionname=fast")
+    branch.lab.run(*weights, "TRESBillingWeights=CPU=36")
+    try:
+        branch.reset_by_hand("weights")
+        branch.enforce()
+        branch.agrees(weights=branch.ran(read) + branch.ran(lost, cpus=5))
+    finally:
+        branch.lab.run(*weights, "TRESBillingWeights=CPU=3600")
+
+
+def test_lost_use_in_a_qos_that_is_gone_is_said(branch: Branch) -> None:
+    branch.open("qosgone")
+    branch.sacctmgr("add", "qos", "brief", "set", "UsageFactor=2")
+    branch.sacctmgr("modify", "account", "where", "name=qosgone", "set", "qos=normal,brief")
+    read = branch.run("qosgone")
+    branch.let_second_pass()
+    branch.enforce()
+    lost = branch.run_untold("qosgone", extra=["--qos=brief"])
+    branch.let_second_pass()
+    branch.sacctmgr("delete", "qos", "brief")
+    branch.reset_by_hand("qosgone")
+    done = branch.enforce()
+    told = [note for note in done.notes if "sacct does not say what it was billed" in note]
+    assert {f"job {job} " in "".join(told) for job in lost} == {True}
+    branch.agrees(qosgone=branch.ran(read))
+
+
+def test_a_qos_of_a_partition_says_nothing_of_what_did_not_happen(branch: Branch) -> None:
+    branch.open("partqos")
+    branch.sacctmgr("add", "qos", "parted")
+    change = ("scontrol", "update", "partitionname=fast")
+    branch.lab.wait_for(
+        lambda: "QOS=parted(" in branch.lab.run("scontrol", "-o", "show", "assoc_mgr", "flags=qos"),
+        "the controller to know the QOS",
+    )
+    branch.lab.run(*change, "qos=parted")
+    try:
+        read = branch.run("partqos")
+        running = branch.start("partqos")
+        branch.let_second_pass()
+        assert branch.enforce().notes == []
+        branch.cancel(running)
+        branch.let_second_pass()
+        assert branch.enforce().notes == []
+        branch.agrees(partqos=branch.ran(read, running))
+    finally:
+        branch.lab.run(*change, "qos=")
+
+
 def test_a_reset_of_a_parent_by_hand_falls_on_all_children(branch: Branch) -> None:
     branch.open("rp")
     branch.open("rc1", parent="rp")

@@ -9,30 +9,12 @@ from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
 from bank.operations.enforcement import Pass, enforce
 from bank.operations.movements import Command
-from bank.settings import Settings
 from bank.slurm import scontrol
 from bank.store import read
 from bank.store.connect import reading
-from tests.fake_slurm import FakeSlurm, take_over
+from tests.fake_slurm import FakeSlurm
 
 SU = 3600
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    fake = take_over(monkeypatch)
-    fake.add_account("test1")
-    fake.add_account("dept")
-    fake.add_account("proj", "dept")
-    return fake
-
-
-@pytest.fixture
-def bank(fake: FakeSlurm, tmp_path: Path) -> Bank:
-    del fake
-    bank = Bank(Settings(str(tmp_path / "bank.db")), "ada", pytest.fail)
-    upkeep.migrate(bank, dry_run=False)
-    return bank
 
 
 def insert(bank: Bank, name: str, su: int) -> None:
