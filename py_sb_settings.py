@@ -53,7 +53,7 @@ ACCOUNT_HOLD = 'GrpTRESMins'
 ALLOW_HOLD_WITHOUT_SAFE = False
 
 # What to do with accounts that Slurm has and that count for nobody in the bank: 'report' them,
-# 'hold' them, or 'allocate' DEFAULT_ALLOCATION to each. One above a banked account is only reported.
+# 'hold' them, or 'allocate' DEFAULT_ALLOCATION to each. One above a banked account is reported.
 UNKNOWN_ACCOUNTS = 'report'
 
 # First letters of the names of those accounts; '' is all of them.
