@@ -21,10 +21,10 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, find_clusters, refuse_unusable
 from bank.operations.files import log, newest, only_one
 from bank.operations.holds import Held
+from bank.operations.looking import should_hold
 from bank.operations.metering import Result, both, read_meters, slices
 from bank.operations.resets import finish_resets
 from bank.policy import tree
-from bank.policy.enforcement import has_nothing_left
 from bank.store import accounts, limits, meters, read
 from bank.store.accounts import Account
 from bank.store.connect import reading, writing
@@ -127,9 +127,9 @@ def _enforce_cluster(bank: Bank, cluster: Cluster, only: str | None, *, dry_run:
     strangers = _strangers(result, unknown)
     held = {held.account for held in ours}
     wanted = {
-        name: should_hold
+        name: is_to_hold
         for name in result.slurm.accounts
-        if (should_hold := _should_hold(bank, name, standings, known, strangers, held)) is not None
+        if (is_to_hold := _is_to_hold(bank, name, standings, known, strangers, held)) is not None
         and only in (None, name)
     }
     done = holds.apply(bank, cluster, result.slurm, wanted, ours, dry_run=dry_run)
@@ -160,7 +160,7 @@ def _write_others(
             meters.write_held_by_others(writer, cluster.name, sorted(went), is_held=False)
 
 
-def _should_hold(
+def _is_to_hold(
     bank: Bank,
     name: str,
     standings: dict[str, Standing],
@@ -171,9 +171,7 @@ def _should_hold(
     """Tell whether an account ought to be held; None where that is not the bank's to say."""
     standing = standings.get(name)
     if standing is not None:
-        if standing.account.hold_reason is not None:
-            return True
-        return has_nothing_left(limit=standing.limit, used=standing.used)
+        return should_hold(standing)
     if name in strangers and bank.settings.unknown_accounts == "hold":
         # A name that could be misread on a command line is reported instead.
         return True if is_plain(name) else None
