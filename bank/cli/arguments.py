@@ -69,8 +69,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         InputError: the account is no account name.
     """
     _refuse_abbreviations(argv)
-    options = argv[: argv.index("--")] if "--" in argv else argv
-    if "--help" in options or "-h" in options:
+    if _asks_for_help(argv):
         return Arguments("--help")
     try:
         given = docopt(usage, argv, default_help=False)
@@ -100,6 +99,18 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         reason=given["--reason"] or "",
         key=given["--key"],
     )
+
+
+def _asks_for_help(argv: list[str]) -> bool:
+    """Tell whether -h or --help stands anywhere, but as the text of another option."""
+    before = ""
+    for word in argv:
+        if word == "--":
+            return False
+        if word in ("-h", "--help") and before not in ("--reason", "--key"):
+            return True
+        before = word
+    return False
 
 
 def _refuse_abbreviations(argv: list[str]) -> None:

@@ -33,17 +33,12 @@ def run(usage: str, argv: Sequence[str]) -> int:
         The exit status: 0 done, 1 no, 2 usage, else as sysexits.h(3head) says.
     """
     arguments = list(argv)
-    is_json = "--json" in arguments
     try:
-        open_output()
-        status = _do(usage, arguments)
+        status = _answered(usage, arguments)
         close_output()
     except NotPrinted as error:
         print_error(error, is_json=False)
         forget_output()
-        return error.exit_status
-    except BankError as error:
-        print_error(error, is_json=is_json)
         return error.exit_status
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -55,6 +50,17 @@ def run(usage: str, argv: Sequence[str]) -> int:
         print_fault()
         return _FAULT
     return status
+
+
+def _answered(usage: str, argv: list[str]) -> int:
+    try:
+        open_output()
+        return _do(usage, argv)
+    except NotPrinted:
+        raise
+    except BankError as error:
+        print_error(error, is_json="--json" in argv)
+        return error.exit_status
 
 
 def _do(usage: str, argv: list[str]) -> int:

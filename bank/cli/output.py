@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from bank.errors import BankError, NotPrinted, Refusal, UsageError
 
@@ -44,12 +44,28 @@ def open_output() -> None:
 def close_output() -> None:
     """Print what is still in memory."""
     with _printing():
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
 def forget_output() -> None:
-    """Give up what could not be printed: Python must not complain about it while it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Give up what could not be printed."""
+    _forget(sys.stdout)
+
+
+def _forget(stream: TextIO) -> None:
+    """Let what a stream could not write go nowhere: Python must not try again while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _tell(text: str) -> None:
+    """Write to standard error, where there is one: what a person misses must not stop the work."""
+    if sys.stderr is None:
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _forget(sys.stderr)
 
 
 def print_line(text: str) -> None:
@@ -72,7 +88,7 @@ def warn(text: str) -> None:
     """Say what a person should look at, once; the work itself is done."""
     if text not in _warned:
         _warned.add(text)
-        print(f"slurm_bank: warning: {text}", file=sys.stderr)
+        _tell(f"slurm_bank: warning: {text}")
 
 
 def print_error(error: BankError, *, is_json: bool) -> None:
@@ -80,20 +96,18 @@ def print_error(error: BankError, *, is_json: bool) -> None:
     if is_json and sys.stdout is not None:
         import json
 
-        print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+        print_line(json.dumps({"error": {"code": error.code, "message": str(error)}}))
     else:
-        print(f"slurm_bank: {error} ({error.code})", file=sys.stderr)
+        _tell(f"slurm_bank: {error} ({error.code})")
 
 
 def print_fault() -> None:
     """Show where the program broke."""
     import traceback
 
-    traceback.print_exc()
-    print(
-        "slurm_bank: this is a fault of the program; what it had begun to write is not written:"
-        " please report the lines above",
-        file=sys.stderr,
+    _tell(
+        f"{traceback.format_exc()}slurm_bank: this is a fault of the program; what it had begun to"
+        " write is not written: please report the lines above"
     )
 
 

@@ -213,15 +213,20 @@ def _strangers(result: Result, unknown: set[str]) -> set[str]:
 
 
 def _allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
-    strangers = _strangers(result, _unknown_accounts(bank, result))
+    with reading(bank.database) as reader:
+        known = accounts.find_all(reader)
+    wanted = [
+        name
+        for name in sorted(_strangers(result, _unknown_accounts(bank, result)))
+        if is_plain(name) and _is_new(known, name)
+    ]
     given = format_su(bank.settings.default_allocation)
     names: list[str] = []
-    for some in slices(sorted(name for name in strangers if is_plain(name))):
+    for some in slices(wanted):
         with writing(bank.database, dry_run=dry_run) as writer:
+            # Somebody may have inserted one since.
             known = accounts.find_many(writer, some)
-            # One that was deleted from the bank is not given anything by itself; nor is one that
-            # somebody has inserted since.
-            new = [name for name in some if name not in known or not known[name].period_started_on]
+            new = [name for name in some if _is_new(known, name)]
             for name in new:
                 periods.open_account(
                     bank, writer, name, bank.settings.default_allocation, reason="unknown account"
@@ -237,6 +242,11 @@ def _allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: 
         f"{len(names)} unknown accounts {were} given {given} SUs each: {', '.join(names)}"
     )
     return result if dry_run else both(result, read_meters(bank, cluster))
+
+
+def _is_new(known: dict[str, Account], name: str) -> bool:
+    """Tell whether the bank never had an account: one that was deleted is given nothing."""
+    return name not in known or not known[name].period_started_on
 
 
 def _as_if_booked(standings: dict[str, Standing], result: Result) -> dict[str, Standing]:

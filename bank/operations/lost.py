@@ -18,6 +18,8 @@ from bank.slurm.sacct import JobRow
 _PAUSE_SECONDS = 0.2
 # The controller tells slurmdbd of new jobs every five seconds; its own work takes a moment more.
 _LATE_SECONDS = 7
+# Slurm computes with floating-point numbers: a billing of 5 may be one of 4.9999 and be cut to 4.
+_HAIR = Fraction(1, 1_000_000)
 
 
 class Found(NamedTuple):
@@ -162,9 +164,10 @@ def _rate(
     allocated = tres.quantities(job.alloc_tres)
     if job.partition in weights:
         billing = prices.billing(allocated, weights[job.partition], max_tres=max_tres)
-        if allocated.get("billing", int(billing)) != int(billing):
+        whole = allocated.get("billing", int(billing))
+        if not int(billing - _HAIR) <= whole <= int(billing + _HAIR):
             # The partition had other weights then: the whole number is the best there is.
-            billing = allocated["billing"]
+            billing = Fraction(whole)
     elif "billing" in allocated:
         billing = allocated["billing"]
     else:

@@ -151,8 +151,7 @@ def _suspects(
     fallen = {
         _top(slurm, covered, row.account)
         for association, row in rows.items()
-        if association in known.meters
-        and metering.is_suspect(known.meters[association].raw, row.raw, new_controller=False)
+        if association in known.meters and row.raw < known.meters[association].raw
     }
     for association, row in rows.items():
         # What is seen for the first time has nothing that it could have lost.

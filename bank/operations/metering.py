@@ -218,7 +218,7 @@ def _write_places(
         meters.leave(writer, cluster.name, left)
         meters.join(writer, cluster.name, came)
         if bank.settings.usage_baseline == "now":
-            new = [(above, child) for above, child in came if above in first_seen]
+            new = [(above, child) for above, child in came if above not in known.places]
             meters.forgive(writer, cluster.name, new, what="charged")
     return first_seen
 

@@ -65,6 +65,7 @@ def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -
     All of it, but for what those below it used in periods of their own that are over; or nothing.
     """
     below = read.used_below_by_child(writer, account.account_id)
+    meters.forgive_away(writer, account.name)
     if bank.settings.usage_baseline == "now":
         used = account.books.used + sum(amount for _, _, amount in below)
         standing = Standing(account, used, 0, (), is_held_by_others=False)
@@ -148,6 +149,7 @@ def close_books(
     bank: Bank, writer: Writer, standing: Standing, reason: str, key: str | None
 ) -> None:
     """Close all use, and give back what is left or write off what is missing."""
+    meters.forgive_away(writer, standing.account.name)
     close_use(bank, writer, standing, at_most=max(standing.used, 0), reason=reason, command_key=key)
     account = accounts.find(writer, standing.account.name)
     assert account is not None

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bank.errors import BankError, NotPermitted, Refusal, StoreError
+from bank.errors import InputError, NotPermitted, Refusal, StoreError
 from bank.operations.bank import Bank
-from bank.operations.files import log, only_one
+from bank.operations.files import log, newest, only_one
 from bank.store import accounts, copies, proof
 from bank.store.connect import Database, Reader, reading
 from bank.store.create import migrate as migrate_database
@@ -117,6 +117,8 @@ def backup(bank: Bank, path: str) -> dict[str, Any]:
 def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     """Put a backup back in place of the database, after a backup of what is there now.
 
+    Where that is damaged or lost, what is left of it is kept as it is.
+
     Raises:
         Refusal: the backup does not agree with itself.
     """
@@ -124,29 +126,41 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     copy = Database(path, bank.database.accounts_table)
     with reading(copy) as reader:
         wrong = list(proof.problems(reader, copy))
-        heads = _heads(reader)
+        ends = newest(accounts.find_all(reader).values())
     if wrong:
         raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
     kept = f"{bank.settings.database}.before-restore-{bank.clock()}"
     if not dry_run:
-        with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-            try:
-                with copies.replacing(bank.database, path) as replace:
-                    # Under the same lock: what was answered as done is in the one or the other.
-                    copies.copy_to(bank.database, kept)
-                    # Logged first: were we killed in between, the log would contradict the books.
-                    log(bank, "restore", file=path, kept=kept, heads=heads)
-                    replace()
-            except BankError:
-                with reading(bank.database) as reader:
-                    log(bank, "restore_failed", file=path, kept=kept, heads=_heads(reader))
-                raise
+        if _is_sound(bank.settings.database):
+            _replace(bank, path, kept, ends)
+        else:
+            copies.put_in_place(bank.database, path, kept)
+            log(bank, "restore", file=path, kept=kept, **ends)
     return {"file": path, "kept": kept, "is_dry_run": dry_run}
 
 
-def _heads(reader: Reader) -> dict[str, str]:
-    """Return the newest entry number and digest of each account, as the log keeps them."""
-    return {
-        name: f"{account.books.entry_count}:{account.books.head_digest}"
-        for name, account in accounts.find_all(reader).items()
-    }
+def _is_sound(path: str) -> bool:
+    """Tell whether there is a database, and SQLite can read all of it."""
+    if not os.path.exists(path):
+        return False
+    try:
+        copies.check_copy(path)
+    except (StoreError, InputError):
+        return False
+    return True
+
+
+def _replace(bank: Bank, path: str, kept: str, ends: dict[str, dict[str, str]]) -> None:
+    with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
+        try:
+            with copies.replacing(bank.database, path) as replace:
+                # Under the same lock: what was answered as done is in the one or the other.
+                copies.copy_to(bank.database, kept)
+                # Logged first: were we killed in between, the log would contradict the books.
+                log(bank, "restore", file=path, kept=kept, **ends)
+                replace()
+        except BaseException:
+            with reading(bank.database) as reader:
+                ends = newest(accounts.find_all(reader).values())
+            log(bank, "restore_failed", file=path, kept=kept, **ends)
+            raise

@@ -121,15 +121,6 @@ def _seconds(span: Span, run: Run, *, is_gone: bool) -> tuple[Fraction, Fraction
     return max(end - latest, zero), max(end - earliest, zero)
 
 
-def is_suspect(last_raw: int | None, raw: int | None, *, new_controller: bool) -> bool:
-    """Tell whether a reading needs sacct: the counter fell, is gone, or may have been set back."""
-    if last_raw is None:
-        return False
-    if raw is None:
-        return True
-    return raw < last_raw or new_controller
-
-
 def booking(last_raw: int | None, raw: int, *, baseline: bool) -> Booking:
     """Return what an undisturbed reading adds.
 

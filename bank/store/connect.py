@@ -106,8 +106,8 @@ def refuse_missing(database: Database) -> None:
     """
     if not os.path.exists(database.path):
         raise SettingsError(
-            f"there is no database at {database.path}: make it with 'slurm_bank.py migrate',"
-            " or correct DATABASE in the settings"
+            f"there is no database at {database.path}: make it with 'slurm_bank.py migrate', put a"
+            " backup back with 'slurm_bank.py restore', or correct DATABASE in the settings"
         )
 
 

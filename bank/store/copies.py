@@ -15,6 +15,7 @@ from bank.store.connect import (
     explained,
     refuse_missing,
 )
+from bank.store.create import hand_over
 
 _ONLY_OURS = 0o600
 
@@ -32,6 +33,19 @@ def copy_to(database: Database, path: str) -> None:
     refuse_missing(database)
     if os.path.lexists(path):
         raise _there_already(path)
+    with _part(database, path) as part:
+        _name_it(part, path)
+        _to_disk(os.path.dirname(os.path.abspath(path)))
+
+
+@contextmanager
+def _part(database: Database, path: str) -> Iterator[str]:
+    """Make a copy of the database beside a path, on disk, for as long as it is worked with.
+
+    Raises:
+        InputError: it cannot be made.
+        StoreError: no space for it.
+    """
     part = f"{path}.part-{os.getpid()}"
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _ONLY_OURS))
@@ -40,8 +54,7 @@ def copy_to(database: Database, path: str) -> None:
     try:
         _copy(database, part)
         _to_disk(part)
-        _name_it(part, path)
-        _to_disk(os.path.dirname(os.path.abspath(path)))
+        yield part
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}; no copy was made") from error
     finally:
@@ -137,45 +150,69 @@ def replacing(database: Database, path: str) -> Iterator[Callable[[], None]]:
     Raises:
         Busy: another process held the lock all the time.
     """
-    part = f"{database.path}.part-{os.getpid()}"
-    _copy(Database(path, ""), part)
-    try:
-        with explained(database):
-            connection = sqlite3.connect(
-                address(database.path, "rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None
-            )
-            try:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("ATTACH ? AS copy", (part,))
-                connection.execute("BEGIN IMMEDIATE")
-                yield partial(_replace, connection)
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
-    finally:
-        os.unlink(part)
+    with _part(Database(path, ""), database.path) as part, explained(database):
+        connection = sqlite3.connect(
+            address(database.path, "rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("ATTACH ? AS copy", (part,))
+            connection.execute("BEGIN IMMEDIATE")
+            yield partial(_replace, connection)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+def put_in_place(database: Database, path: str, kept: str) -> None:
+    """Put a copy where a database is damaged or lost; what is left of that is kept, not opened.
+
+    Raises:
+        InputError: there is a sound database by now.
+        StoreError: no space for it.
+    """
+    directory = os.path.dirname(os.path.abspath(database.path))
+    with _part(Database(path, ""), database.path) as part, explained(database):
+        connection = sqlite3.connect(part, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(_COMPARE_ALL)
+        finally:
+            connection.close()
+        hand_over(part, directory)
+        for suffix in ("", "-wal", "-shm"):
+            # A log of changes that were made to another file must not be applied to this one.
+            if os.path.exists(database.path + suffix):
+                os.rename(database.path + suffix, kept + suffix)
+        _name_it(part, database.path)
+        _to_disk(directory)
+
+
+# The next pass compares all meters with sacct, as after a restart of the controller.
+_COMPARE_ALL = "UPDATE cluster SET controller_started = ''"
 
 
 def _replace(connection: sqlite3.Connection) -> None:
+    has_passed = connection.execute("SELECT 1 FROM main.cluster").fetchone() is not None
+    # A database that has never read a cluster knows nothing of what is in force there.
     in_force = {
-        table: connection.execute(f"SELECT * FROM {table}").fetchall()
-        for table in ("slurm_limit", "usage_reset")
+        table: connection.execute(f"SELECT * FROM main.{table}").fetchall()
+        for table in (("slurm_limit", "usage_reset") if has_passed else ())
     }
-    for (name,) in connection.execute(f"SELECT name FROM main.{_TABLES}").fetchall():
-        connection.execute(f'DROP TABLE main."{name}"')
-    for name, sql in connection.execute(f"SELECT name, sql FROM copy.{_TABLES}").fetchall():
-        connection.execute(sql)
-        if name not in in_force:
-            connection.execute(f'INSERT INTO main."{name}" SELECT * FROM copy."{name}"')
-    for (sql,) in connection.execute(
-        "SELECT sql FROM copy.sqlite_master WHERE type <> 'table' AND sql IS NOT NULL"
+    for kind, name in connection.execute(
+        "SELECT type, name FROM main.sqlite_master WHERE type IN ('view', 'table')"
+        " AND name NOT GLOB 'sqlite_*' ORDER BY type DESC"
+    ).fetchall():
+        connection.execute(f'DROP {kind} main."{name}"')
+    for kind, name, sql in connection.execute(
+        "SELECT type, name, sql FROM copy.sqlite_master WHERE sql IS NOT NULL"
+        " AND name NOT GLOB 'sqlite_*' ORDER BY type <> 'table'"
     ).fetchall():
         connection.execute(sql)
+        if kind == "table" and name not in in_force:
+            connection.execute(f'INSERT INTO main."{name}" SELECT * FROM copy."{name}"')
     for table, rows in in_force.items():
         if rows:
             marks = ", ".join("?" * len(rows[0]))
-            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-    connection.execute("UPDATE cluster SET controller_started = ''")
-
-
-_TABLES = "sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            connection.executemany(f"INSERT INTO main.{table} VALUES ({marks})", rows)
+    connection.execute(_COMPARE_ALL)

@@ -72,14 +72,16 @@ def present_schema(database: Database) -> int:
 
 
 def _make_file(path: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _ONLY_OURS)
-    try:
-        if os.geteuid() == 0:
-            # What root makes is for the user who owns the directory.
-            owner = os.stat(os.path.dirname(path))
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    finally:
-        os.close(descriptor)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _ONLY_OURS))
+    hand_over(path, os.path.dirname(path))
+
+
+def hand_over(path: str, directory: str) -> None:
+    """Give a database file the rights it has: what root makes is the directory's owner's."""
+    os.chmod(path, _ONLY_OURS)
+    if os.geteuid() == 0:
+        owner = os.stat(directory)
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tuple[int, int]:

@@ -328,6 +328,19 @@ def forgive(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]], *, w
     )
 
 
+def forgive_away(writer: Writer, account: str) -> None:
+    """Write down that an account's new period owes nothing for children that are away.
+
+    What they used below it, and closed in periods of their own that are over, is of an old one.
+    """
+    writer.execute(
+        f"UPDATE settled SET joined = {_OF_CHILD['closed']} - closed"
+        f" WHERE left_closed IS NOT NULL AND joined + closed < {_OF_CHILD['closed']}"
+        " AND account_id = (SELECT account_id FROM account WHERE name = :account)",
+        [{"account": account}],
+    )
+
+
 def _has_closed(reader: Reader, pair: Mapping[str, object]) -> bool:
     """Tell whether a child has ever closed a period: else it brings nothing to be forgiven."""
     sql = (

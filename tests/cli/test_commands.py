@@ -303,6 +303,33 @@ def test_an_answer_that_cannot_be_printed_is_not_called_undone(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("command_line", "status"),
+    [
+        ("balance nosuch --json >/dev/full", 74),
+        ("balance nosuch 2>/dev/full", 1),
+        ("balance nosuch 2>&-", 1),
+        ("balance nosuch --json >&- 2>&-", 2),
+        ("--help >/dev/full", 74),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_error_that_cannot_be_printed_keeps_its_status(
+    command: Command, command_line: str, status: int, unbuffered: str
+) -> None:
+    assert command("list").status == 0
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{sys.executable} slurm_bank.py {command_line}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == status
+
+
 def test_with_standard_output_closed_nothing_is_done(command: Command) -> None:
     command("insert", "test1", "10")
     program = f"exec {sys.executable} slurm_bank.py delete test1 --yes --force >&-"

@@ -120,6 +120,25 @@ def test_lost_use_counts_with_the_weights_of_its_time(branch: Branch) -> None:
         branch.lab.run(*weights, "TRESBillingWeights=CPU=3600")
 
 
+def test_a_billing_that_slurm_misses_by_a_hair_counts_in_full(branch: Branch) -> None:
+    branch.open("hair")
+    read = branch.run("hair")
+    branch.let_second_pass()
+    branch.enforce()
+    weights = ("scontrol", "update", "partitionname=fast")
+    # 0.3 + 10 x 0.47 is 5, and a hair less in floating-point numbers, which sacct cuts off to 4.
+    branch.lab.run(*weights, "TRESBillingWeights=CPU=0.3,Mem=0.47")
+    try:
+        lost = branch.run("hair", command="sleep 3", extra=["--mem=10"])
+        branch.let_second_pass()
+        assert "billing=4," in branch.lab.run("sacct", "-aXnP", "-j", str(lost), "-o", "AllocTRES")
+        branch.reset_by_hand("hair")
+        branch.enforce()
+        branch.agrees(hair=branch.ran(read) + 5 * branch.elapsed(lost))
+    finally:
+        branch.lab.run(*weights, "TRESBillingWeights=CPU=3600")
+
+
 def test_lost_use_in_a_qos_that_is_gone_is_said(branch: Branch) -> None:
     branch.open("qosgone")
     branch.sacctmgr("add", "qos", "brief", "set", "UsageFactor=2")

@@ -21,6 +21,10 @@ def insert(bank: Bank, name: str, su: int) -> None:
     movements.insert(bank, Command("insert", name, su * SU))
 
 
+def insert_100(bank: Bank, name: str) -> None:
+    insert(bank, name, 100)
+
+
 def delete(bank: Bank, name: str) -> None:
     movements.delete(bank, Command("delete", name, force=True))
 
@@ -241,6 +245,57 @@ def test_a_fall_of_one_meter_makes_no_other_one_suspect(bank: Bank, fake: FakeSl
     enforce(bank)
     asked = [argv[argv.index("-A") + 1] for argv in fake.calls if "-A" in argv]
     assert asked == ["test1"]
+
+
+def test_a_debt_of_a_child_that_is_away_ends_with_the_period(bank: Bank, fake: FakeSlurm) -> None:
+    association = fake.add_user("proj")
+    insert(bank, "dept", 100)
+    insert(bank, "proj", 100)
+    for verbs in ((reset_usage,), (delete, insert_100)):
+        fake.use(association, 5 * SU)
+        enforce(bank)
+        reset_usage(bank, "proj")
+        fake.parents["proj"] = "root"
+        enforce(bank)
+        for verb in verbs:
+            verb(bank, "dept")
+        fake.parents["proj"] = "dept"
+        enforce(bank)
+        assert stands(bank, "dept") == (100, 0)
+
+
+@pytest.mark.parametrize("baseline", ["all", "now"])
+def test_what_a_child_closed_while_the_parent_was_closed_is_not_the_parents(
+    bank: Bank, fake: FakeSlurm, baseline: str
+) -> None:
+    bank = with_settings(bank, usage_baseline=baseline)
+    association = fake.add_user("proj")
+    insert(bank, "dept", 100)
+    delete(bank, "dept")
+    insert(bank, "proj", 100)
+    fake.use(association, 5 * SU)
+    enforce(bank)
+    reset_usage(bank, "proj")
+    fake.parents["proj"] = "root"
+    enforce(bank)
+    insert(bank, "dept", 100)
+    fake.parents["proj"] = "dept"
+    enforce(bank)
+    assert stands(bank, "dept") == (100, 0)
+
+
+def test_with_now_nothing_counts_of_many_children_either(bank: Bank, fake: FakeSlurm) -> None:
+    bank = with_settings(bank, usage_baseline="now")
+    fake.add_account("zdept")
+    # More than are written in one transaction.
+    for number in range(205):
+        fake.add_account(f"m{number:03}", "zdept")
+    association = fake.add_user("m000")
+    insert(bank, "m000", 100)
+    fake.use(association, 5 * SU)
+    enforce(bank)
+    insert(bank, "zdept", 100)
+    assert stands(bank, "zdept") == (100, 0)
 
 
 def test_what_is_written_while_a_backup_is_put_back_waits_or_is_kept(

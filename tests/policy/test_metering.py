@@ -20,7 +20,6 @@ from bank.policy.metering import (
     Span,
     booking,
     disturbed_booking,
-    is_suspect,
     ran_in,
 )
 
@@ -78,25 +77,6 @@ def test_two_spans_never_book_more_than_ran(run: Run, middle: int, slow: int) ->
         return
     least = ran_in(first, [run]).least + ran_in(second, [run]).least
     assert least <= (ended - run.started_at) * run.rate
-
-
-@pytest.mark.parametrize(
-    ("last", "raw", "new_controller", "suspect"),
-    [
-        (None, 5, False, False),
-        (None, 5, True, False),
-        (5, 5, False, False),
-        (5, 9, False, False),
-        (5, 4, False, True),
-        (5, None, False, True),
-        (5, 5, True, True),
-        (5, 9, True, True),
-    ],
-)
-def test_a_counter_is_suspect_when_it_may_have_lost_something(
-    last: int | None, raw: int | None, new_controller: bool, suspect: bool
-) -> None:
-    assert is_suspect(last, raw, new_controller=new_controller) is suspect
 
 
 @pytest.mark.parametrize(
