@@ -53,7 +53,10 @@ def _restore(bank: Bank, arguments: Arguments) -> int:
     elif done["is_dry_run"]:
         print_line(f"{done['file']} is whole and would be put back")
     else:
-        print_line(f"{done['file']} was put back; what was there before is {done['kept']}")
+        before = "there was nothing before"
+        if done["kept"] is not None:
+            before = f"what was there before is {done['kept']}"
+        print_line(f"{done['file']} was put back; {before}")
     return 0
 
 

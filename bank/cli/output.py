@@ -144,7 +144,7 @@ def _print_pretty(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> No
     needed = 0
     for number, heading in enumerate(headings):
         is_whole = heading in _NUMBERS or heading in _WHOLE
-        title = heading.replace("_su", "").replace("_", " ")
+        title = _title(heading)
         widest = max([len(title), *(len(line[number]) for line in lines)])
         least = widest if is_whole else min(widest, _LEAST_TEXT)
         needed += least + 2
@@ -180,8 +180,12 @@ _NUMBERS = {
 }
 
 
+def _title(heading: str) -> str:
+    return heading.replace("_su", "").replace("_", " ")
+
+
 def _print_plain(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    rows = [list(headings), *lines]
+    rows = [[_title(heading) for heading in headings], *lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     for row in rows:
         print(

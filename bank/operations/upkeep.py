@@ -136,7 +136,8 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
         else:
             copies.put_in_place(bank.database, path, kept)
             log(bank, "restore", file=path, kept=kept, **ends)
-    return {"file": path, "kept": kept, "is_dry_run": dry_run}
+    is_kept = dry_run or os.path.exists(kept)
+    return {"file": path, "kept": kept if is_kept else None, "is_dry_run": dry_run}
 
 
 def _is_sound(path: str) -> bool:
