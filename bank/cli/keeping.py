@@ -40,13 +40,10 @@ def _backup(bank: Bank, arguments: Arguments) -> int:
 
 
 def _restore(bank: Bank, arguments: Arguments) -> int:
-    if not arguments.is_dry_run:
+    if not (arguments.is_dry_run or arguments.is_yes):
         # What would be refused is refused before anybody is asked.
         upkeep.restore(bank, arguments.file, dry_run=True)
-        require_yes(
-            f"Replace all that {bank.settings.database} holds by {arguments.file}?",
-            is_yes=arguments.is_yes,
-        )
+        require_yes(f"Replace all that {bank.settings.database} holds by {arguments.file}?")
     done = upkeep.restore(bank, arguments.file, dry_run=arguments.is_dry_run)
     if arguments.is_json:
         print_json(done)

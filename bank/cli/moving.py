@@ -21,10 +21,10 @@ def _moving(
 ) -> Callable[[Bank, Arguments], int]:
     def run(bank: Bank, arguments: Arguments) -> int:
         command = _command(arguments)
-        if arguments.verb == "delete" and not arguments.is_dry_run:
+        if arguments.verb == "delete" and not (arguments.is_dry_run or arguments.is_yes):
             # What would be refused is refused before anybody is asked.
             act(bank, command._replace(dry_run=True))
-            require_yes(f"Close account {command.account} in the bank?", is_yes=arguments.is_yes)
+            require_yes(f"Close account {command.account} in the bank?")
         answer = act(bank, command)
         if arguments.is_json:
             print_json(answer)

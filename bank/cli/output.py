@@ -193,15 +193,13 @@ def _print_plain(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Non
         )
 
 
-def require_yes(question: str, *, is_yes: bool) -> None:
+def require_yes(question: str) -> None:
     """Ask before what cannot be taken back.
 
     Raises:
         UsageError: nobody is there to answer.
         Refusal: the answer is not yes.
     """
-    if is_yes:
-        return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{question} Nobody can be asked here: say --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

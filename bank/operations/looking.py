@@ -81,7 +81,7 @@ def _held(standing: Standing) -> str:
     """Say whether an account is held, and by whom."""
     if standing.is_held_by_others:
         return "by others, in Slurm"
-    why = standing.account.hold_reason or "nothing left"
+    why = _why(standing)
     if not standing.limits:
         return f"not yet, to be: {why}" if should_hold(standing) else "no"
     if not standing.is_held:
@@ -89,6 +89,10 @@ def _held(standing: Standing) -> str:
     if all(limit.intent == "release" for limit in standing.limits):
         return f"being released; was held by the bank: {why}"
     return f"by the bank: {why}"
+
+
+def _why(standing: Standing) -> str:
+    return standing.account.hold_reason or "nothing left"
 
 
 def should_hold(standing: Standing) -> bool:
@@ -106,7 +110,7 @@ def describe_soon(reader: Reader, name: str) -> dict[str, Any]:
     is_held = should_hold(standing)
     held = "by others, in Slurm" if standing.is_held_by_others else "no"
     if is_held:
-        held = f"by the bank: {standing.account.hold_reason or 'nothing left'}"
+        held = f"by the bank: {_why(standing)}"
     return {**_shown(standing), "held": held, "is_held": is_held or standing.is_held_by_others}
 
 

@@ -117,7 +117,8 @@ def _has_hidden_loss(known: Known, slurm: Associations) -> bool:
 
     What meters fell by, or had shown before they were gone, is a cause that shows.
     """
-    if known.state is None:
+    rise = 0 if known.state is None else slurm.control - known.state.control
+    if rise <= _inexact(slurm):
         return False
     now = {row.association: row.raw for row in slurm.users}
     falls = [
@@ -125,7 +126,6 @@ def _has_hidden_loss(known: Known, slurm: Associations) -> bool:
         for association, meter in known.meters.items()
         if meter.raw > now.get(association, 0) and not meter.is_gone
     ]
-    rise = slurm.control - known.state.control
     return rise - sum(falls) > _inexact(slurm) + len(falls)
 
 

@@ -65,12 +65,12 @@ def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -
     All of it, but for what those below it used in periods of their own that are over; or nothing.
     """
     below = read.used_below_by_child(writer, account.account_id)
-    meters.forgive_away(writer, account.name)
     if bank.settings.usage_baseline == "now":
         used = account.books.used + sum(amount for _, _, amount in below)
         standing = Standing(account, used, 0, (), is_held_by_others=False)
         close_books(bank, writer, standing, reason, None)
         return
+    meters.forgive_away(writer, account.name)
     for cluster, child, _ in below:
         meters.forgive(writer, cluster, [(account.name, child)], what="closed")
 

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from bank.operations import upkeep
+from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.movements import Command
 from bank.settings import Settings
 from tests.fake_slurm import FakeSlurm, take_over
 from tests.lab import Lab
 from tests.operations.branch import Branch
+
+SU = 3600
+
+
+def insert(bank: Bank, name: str, su: int) -> None:
+    """Open an account with so many SUs."""
+    movements.insert(bank, Command("insert", name, su * SU))
 
 
 @pytest.fixture
@@ -35,3 +43,12 @@ def bank(fake: FakeSlurm, tmp_path: Path) -> Bank:
     bank = Bank(Settings(str(tmp_path / "bank.db")), "ada", pytest.fail)
     upkeep.migrate(bank, dry_run=False)
     return bank
+
+
+@pytest.fixture
+def proj(bank: Bank, fake: FakeSlurm) -> int:
+    """The only meter of "proj"; it and "dept" above it have 100 SUs each, nothing is used."""
+    association = fake.add_user("proj")
+    insert(bank, "dept", 100)
+    insert(bank, "proj", 100)
+    return association

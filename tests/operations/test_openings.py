@@ -12,13 +12,9 @@ from bank.operations.movements import Command
 from bank.store import copies, read
 from bank.store.connect import reading, writing
 from tests.fake_slurm import FakeSlurm
+from tests.operations.conftest import SU, insert
 
-SU = 3600
 HOLD = {"GrpTRESMins=cpu": 0}
-
-
-def insert(bank: Bank, name: str, su: int) -> None:
-    movements.insert(bank, Command("insert", name, su * SU))
 
 
 def insert_100(bank: Bank, name: str) -> None:
@@ -78,11 +74,10 @@ def test_a_parent_opened_again_gets_nothing_for_what_its_child_closed(
         movements.withdraw(bank, Command("withdraw", "dept", 11 * SU))
 
 
-def test_a_child_that_closes_while_it_is_away_is_settled_once(bank: Bank, fake: FakeSlurm) -> None:
-    association = fake.add_user("proj")
-    insert(bank, "dept", 100)
-    insert(bank, "proj", 100)
-    fake.use(association, 5 * SU)
+def test_a_child_that_closes_while_it_is_away_is_settled_once(
+    bank: Bank, fake: FakeSlurm, proj: int
+) -> None:
+    fake.use(proj, 5 * SU)
     enforce(bank)
     reset_usage(bank, "dept")
     fake.parents["proj"] = "root"
@@ -91,7 +86,7 @@ def test_a_child_that_closes_while_it_is_away_is_settled_once(bank: Bank, fake: 
     fake.parents["proj"] = "dept"
     enforce(bank)
     assert stands(bank, "dept") == (100, 0)
-    fake.use(association, SU)
+    fake.use(proj, SU)
     enforce(bank)
     assert stands(bank, "dept") == (100, 1)
     reset_usage(bank, "dept")
@@ -99,18 +94,15 @@ def test_a_child_that_closes_while_it_is_away_is_settled_once(bank: Bank, fake: 
 
 
 def test_a_child_that_closes_twice_while_it_is_away_owes_what_it_owed(
-    bank: Bank, fake: FakeSlurm
+    bank: Bank, fake: FakeSlurm, proj: int
 ) -> None:
-    association = fake.add_user("proj")
-    insert(bank, "dept", 100)
-    insert(bank, "proj", 100)
-    fake.use(association, 5 * SU)
+    fake.use(proj, 5 * SU)
     enforce(bank)
     reset_usage(bank, "proj")
     assert stands(bank, "dept") == (100, 5)
     fake.parents["proj"] = "root"
     enforce(bank)
-    fake.use(association, 7 * SU)
+    fake.use(proj, 7 * SU)
     enforce(bank)
     reset_usage(bank, "proj")
     fake.parents["proj"] = "dept"
@@ -247,12 +239,11 @@ def test_a_fall_of_one_meter_makes_no_other_one_suspect(bank: Bank, fake: FakeSl
     assert asked == ["test1"]
 
 
-def test_a_debt_of_a_child_that_is_away_ends_with_the_period(bank: Bank, fake: FakeSlurm) -> None:
-    association = fake.add_user("proj")
-    insert(bank, "dept", 100)
-    insert(bank, "proj", 100)
+def test_a_debt_of_a_child_that_is_away_ends_with_the_period(
+    bank: Bank, fake: FakeSlurm, proj: int
+) -> None:
     for verbs in ((reset_usage,), (delete, insert_100)):
-        fake.use(association, 5 * SU)
+        fake.use(proj, 5 * SU)
         enforce(bank)
         reset_usage(bank, "proj")
         fake.parents["proj"] = "root"

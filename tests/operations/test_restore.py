@@ -16,12 +16,7 @@ from bank.operations.movements import Command
 from bank.settings import Settings
 from bank.store import copies
 from tests.fake_slurm import FakeSlurm
-
-SU = 3600
-
-
-def insert(bank: Bank, name: str, su: int) -> None:
-    movements.insert(bank, Command("insert", name, su * SU))
+from tests.operations.conftest import SU, insert
 
 
 def add(bank: Bank, name: str, su: int) -> None:

@@ -13,12 +13,7 @@ from bank.slurm import scontrol
 from bank.store import read
 from bank.store.connect import reading
 from tests.fake_slurm import FakeSlurm
-
-SU = 3600
-
-
-def insert(bank: Bank, name: str, su: int) -> None:
-    movements.insert(bank, Command("insert", name, su * SU))
+from tests.operations.conftest import SU, insert
 
 
 def used(bank: Bank, name: str) -> int:
