@@ -37,8 +37,19 @@ def open_account(
     *,
     reason: str,
     key: str | None = None,
+    started_on: str | None = None,
 ) -> None:
-    """Open an account with one grant that starts now; None is unlimited."""
+    """Open an account with one grant; None is unlimited.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction.
+        name: the account.
+        amount: billing-seconds.
+        reason: free text.
+        key: the key the command was given.
+        started_on: ISO date on which the period began, None is today.
+    """
     now = bank.clock()
     accounts.ensure(writer, [name])
     account = accounts.find(writer, name)
@@ -48,7 +59,7 @@ def open_account(
     fields: dict[str, accounts.Value] = {
         "is_open": True,
         "is_unlimited": amount is None,
-        "period_started_on": bank.today(),
+        "period_started_on": started_on or bank.today(),
         "grant_id": grant_id,
     }
     if account.hold_reason == DELETED_WHILE_HELD:

@@ -2,4 +2,4 @@
 
 # The version that this program reads and writes. Known here without loading the migrations, because
 # every command compares it.
-NEWEST = 1
+NEWEST = 2
