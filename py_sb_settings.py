@@ -43,14 +43,27 @@ USAGE_SOURCE = 'meters'
 # What the first reading of an account counts: 'all' of its RawUsage, or nothing from before 'now'.
 USAGE_BASELINE = 'all'
 
-# --- Holds -----------------------------------------------------------------------------------
+# --- How Slurm is made to obey ---------------------------------------------------------------
+
+# 'hold': an account that has nothing left is stopped by the next pass. 'limit': each account gets
+# GrpTRESMins=billing, so that Slurm itself starts no job that could not be paid for. It may be
+# changed at any time: the next pass takes back what was set before.
+ENFORCEMENT = 'hold'
 
 # The limit that holds an account by being set to 0: 'GrpTRESMins', 'GrpTRES' or 'GrpTRESRunMins'
-# (of cpu), 'GrpJobs' or 'GrpSubmitJobs'.
+# (of cpu), 'GrpJobs' or 'GrpSubmitJobs'. Where ENFORCEMENT is 'limit' that limit holds too.
 ACCOUNT_HOLD = 'GrpTRESMins'
 
 # Whether to work although AccountingStorageEnforce has no 'safe', so that a hold ends running jobs.
 ALLOW_HOLD_WITHOUT_SAFE = False
+
+# Where ENFORCEMENT is 'hold': whether an account is held as soon as what is left is no more than
+# what its running jobs may still use.
+HOLD_COUNTS_RUNNING = False
+
+# Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may be off before it is set again;
+# whole.
+LIMIT_TOLERANCE = 1
 
 # What to do with accounts that Slurm has and that count for nobody in the bank: 'report' them,
 # 'hold' them, or 'allocate' DEFAULT_ALLOCATION to each. One above a banked account is reported.
@@ -68,15 +81,29 @@ DEFAULT_ALLOCATION = 1
 # and set RawUsage to 0. What is available is the same.
 ON_TOP_UP = 'keep'
 
-# --- Kept from the predecessor ---------------------------------------------------------------
-# Accepted so that an existing file can be used as it is; this version does nothing with them.
+# --- Periods ---------------------------------------------------------------------------------
 
-# Days of a project's period.
+# Days of an account's period: its last day is so many days after the one on which it began.
 PROPOSAL_LENGTH_DAYS = 365
 
-# Percent of use at which a site's notifier warns: last, and first.
+# Whether each pass looks at the ends of all periods.
+CHECK_DATES = False
+
+# What happens to an account whose period is over: 'report' it, 'hold' it until a new period is
+# started, or 'renew': start the next period with the same limit. Accounts without a limit, or with
+# a limit of 0, are neither reported nor held.
+ON_END = 'report'
+
+# --- Telling people --------------------------------------------------------------------------
+
+# Percent of its limit at which people are told of an account's use: last, and first.
 UPPER_LIMIT_PERCENT = 90
 LOWER_LIMIT_PERCENT = 60
+
+# A program of the site that is given one event at a time, as JSON on standard input; '' for none.
+NOTIFY_COMMAND = ''
+
+# --- Kept from the predecessor ---------------------------------------------------------------
 
 # Where the predecessor kept its dump; '' for none.
 DATABASE_BACKUP_JSON = ''

@@ -4,6 +4,7 @@
 Usage:
   slurm_bank.py (insert|modify|add|withdraw) <account> <su> [options]
   slurm_bank.py (get_sus|check_service_units_limit|history) <account> [options]
+  slurm_bank.py (check_end_of_date_limit|three_month_check) <account> [options]
   slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
   slurm_bank.py balance [<account>] [options]
   slurm_bank.py (list|enforce|verify|migrate) [options]
@@ -28,6 +29,8 @@ Looking:
 Slurm is made to obey:
   enforce                    one pass over all accounts: what cron runs
   check_service_units_limit  the same for one account
+  check_end_of_date_limit    where its period is over, do what ON_END says
+  three_month_check          tell people, once, when its period ends within three months
   hold                       hold an account until release_hold
   release_hold               let it go, where it has something left
 

@@ -88,6 +88,13 @@ class NotConfirmed(SlurmError):
     exit_status = 75
 
 
+class NotTold(BankError):
+    """The site's program could not tell people. The next pass tries again."""
+
+    code = "not_told"
+    exit_status = 69
+
+
 class StoreError(BankError):
     """The database cannot be read or written: no space, no file, a broken disk."""
 

@@ -29,9 +29,16 @@ class Settings(NamedTuple):
     # Billing-seconds here; SUs in the file.
     default_allocation: int = 3600
     proposal_length_days: int = 365
+    check_dates: bool = False
+    on_end: str = "report"
     upper_limit_percent: int = 90
     lower_limit_percent: int = 60
+    notify_command: str = ""
+    enforcement: str = "hold"
     account_hold: str = "GrpTRESMins"
+    hold_counts_running: bool = False
+    # Billing-seconds here; SUs in the file.
+    limit_tolerance: int = 3600
     project_prefix: str = ""
     unknown_accounts: str = "report"
     on_top_up: str = "keep"
@@ -110,8 +117,14 @@ RULES: dict[str, Rule] = {
     ),
     "DEFAULT_ALLOCATION": Rule("a whole number of SUs, 0 or more", _su),
     "PROPOSAL_LENGTH_DAYS": _whole(1, 36500),
+    "CHECK_DATES": Rule("True or False", _yes_or_no),
+    "ON_END": _one_of("report", "hold", "renew"),
+    "NOTIFY_COMMAND": _PATH_OR_EMPTY,
     "UPPER_LIMIT_PERCENT": _whole(1, 100),
     "LOWER_LIMIT_PERCENT": _whole(1, 100),
+    "ENFORCEMENT": _one_of("hold", "limit"),
+    "HOLD_COUNTS_RUNNING": Rule("True or False", _yes_or_no),
+    "LIMIT_TOLERANCE": Rule("a whole number of SUs, 0 or more", _su),
     "ACCOUNT_HOLD": _one_of("GrpTRESMins", "GrpTRES", "GrpTRESRunMins", "GrpJobs", "GrpSubmitJobs"),
     "PROJECT_PREFIX": Rule(
         "the first letters of account names, or '' for all", _text("[a-z0-9_.@+-]*")
@@ -249,6 +262,6 @@ def _allowed(name: str) -> str:
 def default_text(name: str) -> str:
     """Return a setting's default as it is written in the file."""
     value = Settings._field_defaults[name.lower()]
-    if name == "DEFAULT_ALLOCATION":
+    if RULES[name].read is _su:
         return format_su(value)
     return repr(list(value)) if isinstance(value, tuple) else repr(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bank.operations import clusters, holds, lost, metering, resets
+from bank.operations import clusters, limits, lost, metering, resets
 from bank.slurm.command import Slurm
 
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
@@ -30,7 +30,7 @@ ROW = (
     " ID={id} SharesRaw/Norm/Level/Factor=1/0.50/2/0.00 UsageRaw/Norm/Efctv={raw}.00/1.00/0.00"
     " ParentAccount={parent} Lft=3 DefAssoc=No GrpJobs={jobs}(0) GrpJobsAccrue=N(0)"
     " GrpSubmitJobs=N(0) GrpWall=N(0.03) GrpTRES=cpu=N(0),mem=N(0),billing=N(0)"
-    " GrpTRESMins=cpu={cpu}(0),mem=N(0),billing=N(0)"
+    " GrpTRESMins=cpu={cpu}(0),mem=N(0),billing={billing}({counted})"
     " GrpTRESRunMins=cpu=N(0),mem=N(0),billing=N({running}),gres/gpu=N(0) MaxJobs= MaxJobsAccrue="
     " MaxSubmitJobs= MaxWallPJ= MaxTRESPJ= MaxTRESPN= MaxTRESMinsPJ= MinPrioThresh="
 )
@@ -114,6 +114,8 @@ class FakeSlurm:
                     parent=f"{parent}({numbers[parent]})" if parent else "",
                     jobs=limits.get("GrpJobs", "N"),
                     cpu=limits.get("GrpTRESMins=cpu", "N"),
+                    billing=limits.get("GrpTRESMins=billing", "N"),
+                    counted=self.raw(name) // 60,
                     running=self.running.get(name, 0),
                 )
         for association, (account, user, partition, raw) in self.users.items():
@@ -128,6 +130,8 @@ class FakeSlurm:
                     parent="",
                     jobs="N",
                     cpu="N",
+                    billing="N",
+                    counted=0,
                     running=0,
                 )
 
@@ -151,6 +155,6 @@ class FakeSlurm:
 def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """Let the bank talk to a model in place of a cluster."""
     fake = FakeSlurm()
-    for room in (clusters, holds, lost, metering, resets):
+    for room in (clusters, limits, lost, metering, resets):
         monkeypatch.setattr(room, "run", fake.run)
     return fake

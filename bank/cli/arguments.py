@@ -24,6 +24,8 @@ _OPTIONS = {
     "list": set(),
     "history": set(),
     "check_service_units_limit": {"--dry-run"},
+    "check_end_of_date_limit": {"--dry-run"},
+    "three_month_check": {"--dry-run"},
     "enforce": {"--dry-run"},
     "verify": set(),
     "migrate": {"--dry-run"},

@@ -5,9 +5,9 @@ from typing import Any
 from bank.cli.arguments import Arguments
 from bank.cli.output import print_json, print_line
 from bank.ledger.amounts import format_su
-from bank.operations import enforcement, looking, releases
+from bank.operations import dates, enforcement, looking, notices, releases
 from bank.operations.bank import Bank
-from bank.operations.enforcement import Pass
+from bank.operations.enforcement import Outcome, Pass
 
 # A command that brings Slurm up to date for one account holds the lock so long; a pass longer.
 _OTHERS_TAKE_SECONDS = 3
@@ -16,15 +16,33 @@ _NAMES_SHOWN = 20
 
 
 def _enforce(bank: Bank, arguments: Arguments) -> int:
-    passes = enforcement.enforce(
+    outcome = enforcement.run_pass(
         bank, wait_seconds=_OTHERS_TAKE_SECONDS, dry_run=arguments.is_dry_run
     )
     if arguments.is_json:
-        print_json([_for_programs(done, is_dry_run=arguments.is_dry_run) for done in passes])
-        return 0
-    for done in passes:
-        _print_pass(done, is_dry_run=arguments.is_dry_run)
+        print_json(_outcome_for_programs(outcome, is_dry_run=arguments.is_dry_run))
+    else:
+        for done in outcome.passes:
+            _print_pass(done, is_dry_run=arguments.is_dry_run)
+        for note in outcome.notes:
+            print_line(note)
+    if not arguments.is_dry_run:
+        notices.tell_all(bank)
+    if arguments.is_json and outcome.failures:
+        # They stand in the answer.
+        return outcome.failures[0].error.exit_status
+    enforcement.require_done(bank, outcome)
     return 0
+
+
+def _outcome_for_programs(outcome: Outcome, *, is_dry_run: bool) -> list[dict[str, Any]]:
+    clusters = [_for_programs(done, is_dry_run=is_dry_run) for done in outcome.passes]
+    for cluster in clusters[:1]:
+        cluster["notes"] = [*outcome.notes, *cluster["notes"]]
+    for failed in outcome.failures:
+        error = {"code": failed.error.code, "message": str(failed.error)}
+        clusters.append({"cluster": failed.cluster, "is_dry_run": is_dry_run, "error": error})
+    return clusters
 
 
 def _for_programs(done: Pass, *, is_dry_run: bool) -> dict[str, Any]:
@@ -48,6 +66,7 @@ def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
     for what, names in (
         (f"{would}held now", done.held_now),
         (f"{would}released", done.released),
+        (f"{would}given another limit", done.limited),
         ("held by others, left alone", done.held_by_others),
         ("in Slurm and not in the bank", done.unknown),
         ("in the bank and not in Slurm", done.gone),
@@ -78,7 +97,53 @@ def _check(bank: Bank, arguments: Arguments) -> int:
     )
     (state,) = looking.balance(bank, arguments.account)
     _print_state(state, arguments)
+    if not arguments.is_dry_run:
+        notices.tell_all(bank)
     return 0
+
+
+def _check_end(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    dates.describe(bank, arguments.account)
+    outcome = enforcement.run_pass(
+        bank,
+        only=arguments.account,
+        wait_seconds=bank.settings.slurm_timeout_seconds,
+        dry_run=arguments.is_dry_run,
+        is_date_asked=True,
+    )
+    if not arguments.is_json:
+        for note in outcome.notes:
+            print_line(note)
+    _print_period(dates.describe(bank, arguments.account), arguments)
+    if not arguments.is_dry_run:
+        notices.tell_all(bank)
+    enforcement.require_done(bank, outcome)
+    return 0
+
+
+def _three_months(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    found = dates.three_months(bank, arguments.account, dry_run=arguments.is_dry_run)
+    _print_period(found, arguments)
+    if not arguments.is_dry_run:
+        notices.tell_all(bank)
+    return 0
+
+
+def _print_period(period: dict[str, Any], arguments: Arguments) -> None:
+    if arguments.is_json:
+        print_json(period)
+        return
+    left = period["days_left"]
+    ends = f"ends on {period['period_ends_on']}, in {left} days"
+    if left < 0:
+        ends = f"ended on {period['period_ends_on']}, {-left} days ago"
+    without = "" if period["has_end"] else "; it has no limit to end with it"
+    print_line(
+        f"Account {period['account']}: its period began on {period['period_started_on']} and {ends}"
+        f"{without}"
+    )
 
 
 def _release_hold(bank: Bank, arguments: Arguments) -> int:
@@ -110,4 +175,6 @@ VERBS = {
     "enforce": _enforce,
     "check_service_units_limit": _check,
     "release_hold": _release_hold,
+    "check_end_of_date_limit": _check_end,
+    "three_month_check": _three_months,
 }

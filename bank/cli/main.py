@@ -88,7 +88,13 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import looking
 
         return looking.VERBS[name]
-    if name in ("enforce", "check_service_units_limit", "release_hold"):
+    if name in (
+        "enforce",
+        "check_service_units_limit",
+        "check_end_of_date_limit",
+        "three_month_check",
+        "release_hold",
+    ):
         from bank.cli import enforcing
 
         return enforcing.VERBS[name]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bank.errors import Busy, SettingsError
+from bank.errors import BankError, Busy, SettingsError, SlurmError
 from bank.operations.bank import Bank
 from bank.policy.configuration import obstacles
 from bank.slurm import scontrol
@@ -24,23 +24,70 @@ class Cluster(NamedTuple):
     config: Config
 
 
-def find_clusters(bank: Bank) -> list[Cluster]:
-    """Return the clusters that the settings name, or the local one.
+class Failure(NamedTuple):
+    """What one cluster could not do: nothing was decided for its accounts there."""
+
+    cluster: str
+    error: BankError
+
+
+class Found(NamedTuple):
+    """The clusters of the site: those that can be worked with, and why the others cannot."""
+
+    reached: list[Cluster]
+    failures: list[Failure]
+
+
+def find_clusters(bank: Bank) -> Found:
+    """Find the clusters that the settings name, or the local one.
+
+    What one cluster cannot do must not keep the others from being held.
+    """
+    local: Config | None = None
+    reached: list[Cluster] = []
+    failures: list[Failure] = []
+    names: tuple[str, ...] = bank.settings.clusters
+    try:
+        local = _config(bank, None)
+        names = names or (local.cluster,)
+    except SlurmError as error:
+        if not names:
+            return Found([], [Failure("", error)])
+        # The cluster of this machine; the others are reached through slurmdbd.
+    for name in names:
+        try:
+            if local is not None and name == local.cluster:
+                cluster = Cluster(name, None, local)
+            else:
+                cluster = Cluster(name, name, _config(bank, name))
+            _refuse_unusable(bank, cluster)
+            reached.append(cluster)
+        except BankError as error:
+            failures.append(failure(bank, name, error))
+    return Found(reached, failures)
+
+
+def failure(bank: Bank, cluster: str, error: BankError) -> Failure:
+    """Return what a cluster could not do; where there are several, the error says which it was."""
+    if len(bank.settings.clusters) > 1 and f"cluster {cluster}" not in str(error):
+        error = type(error)(f"cluster {cluster}: {error}")
+    return Failure(cluster, error)
+
+
+def all_clusters(bank: Bank) -> list[Cluster]:
+    """Return the clusters, for what must know all of them.
 
     Raises:
         SlurmError: one cannot be reached.
+        SettingsError: one cannot be metered or held.
     """
-    local = _config(bank, None)
-    found = []
-    for name in bank.settings.clusters or (local.cluster,):
-        if name == local.cluster:
-            found.append(Cluster(name, None, local))
-        else:
-            found.append(Cluster(name, name, _config(bank, name)))
-    return found
+    found = find_clusters(bank)
+    if found.failures:
+        raise found.failures[0].error
+    return found.reached
 
 
-def refuse_unusable(bank: Bank, cluster: Cluster) -> None:
+def _refuse_unusable(bank: Bank, cluster: Cluster) -> None:
     """Stop where RawUsage is no meter or a hold would not hold.
 
     Raises:

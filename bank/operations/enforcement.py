@@ -3,6 +3,7 @@
 Driven by what should be and what is: a pass that was killed half way is put right by the next.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from bank.errors import (
@@ -16,23 +17,33 @@ from bank.errors import (
 )
 from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain
-from bank.operations import holds, periods
+from bank.operations import dates, limits, notices
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster, find_clusters, refuse_unusable
-from bank.operations.files import log, newest, only_one
-from bank.operations.holds import Held
+from bank.operations.clusters import Cluster, Failure, failure, find_clusters
+from bank.operations.dates import Dates
+from bank.operations.files import log, only_one
+from bank.operations.limits import Done
 from bank.operations.looking import should_hold
-from bank.operations.metering import Result, both, read_meters, slices
+from bank.operations.metering import Result, read_meters
 from bank.operations.resets import finish_resets
-from bank.policy import tree
-from bank.store import accounts, limits, meters, read
+from bank.operations.strangers import allocate_unknown, strangers, unknown_accounts
+from bank.policy.enforcement import HELD, native_limit
+from bank.slurm.assoc_mgr import AccountRow
+from bank.store import accounts, meters, read
 from bank.store.accounts import Account
 from bank.store.connect import reading, writing
+from bank.store.limits import Limit, find_limits
 from bank.store.read import Standing
 
 
 class Pass(NamedTuple):
-    """What a pass did and found; every list is of account names, or of sentences in `notes`."""
+    """What a pass did and found on one cluster; every list is of account names.
+
+    Attributes:
+        charged: billing-seconds.
+        limited: accounts that were given a limit other than 0.
+        notes: sentences for a person.
+    """
 
     cluster: str
     accounts: int
@@ -41,6 +52,7 @@ class Pass(NamedTuple):
     released: list[str]
     held: list[str]
     held_by_others: list[str]
+    limited: list[str]
     unconfirmed: list[str]
     unknown: list[str]
     gone: list[str]
@@ -48,16 +60,31 @@ class Pass(NamedTuple):
     notes: list[str]
 
 
+class Outcome(NamedTuple):
+    """What one pass over all clusters did; of those that failed nothing was decided.
+
+    Attributes:
+        notes: sentences for a person, of no single cluster.
+    """
+
+    passes: list[Pass]
+    failures: list[Failure]
+    notes: list[str]
+
+
+class _Books(NamedTuple):
+    """What the books say, when everything that could be read has been booked."""
+
+    standings: dict[str, Standing]
+    known: dict[str, Account]
+    ours: dict[str, list[Limit]]
+    held_by_others: dict[str, set[str]]
+
+
 def enforce(
     bank: Bank, *, only: str | None = None, wait_seconds: float = 0, dry_run: bool = False
 ) -> list[Pass]:
-    """Run one pass over all accounts of all clusters.
-
-    Args:
-        bank: see `Bank`.
-        only: decide about this account alone; all meters are read all the same, at no cost.
-        wait_seconds: how long to wait for another pass to end.
-        dry_run: say what would be done; nothing is written and Slurm is not changed.
+    """Run one pass over all accounts of all clusters; see `run_pass`.
 
     Raises:
         Busy: another pass is running.
@@ -65,26 +92,30 @@ def enforce(
         SlurmError: Slurm did not answer or was not understood; nothing was decided from it.
         NotConfirmed: the controller did not show a change in time; the next pass tries again.
     """
-    with only_one(bank, wait_seconds=wait_seconds):
-        passes, failures = [], []
-        for cluster in find_clusters(bank):
-            # What one cluster cannot do must not keep the others from being held.
-            try:
-                refuse_unusable(bank, cluster)
-                passes.append(_enforce_cluster(bank, cluster, only, dry_run=dry_run))
-            except BankError as error:
-                failures.append(error)
-    for failure in failures[1:]:
-        bank.warn(str(failure))
-    if failures:
-        raise failures[0]
-    late = sorted({name for done in passes for name in done.unconfirmed})
+    outcome = run_pass(bank, only=only, wait_seconds=wait_seconds, dry_run=dry_run)
+    for note in outcome.notes:
+        bank.warn(note)
+    require_done(bank, outcome)
+    return outcome.passes
+
+
+def require_done(bank: Bank, outcome: Outcome) -> None:
+    """Raise where a pass could not do all of its work.
+
+    Raises:
+        BankError: what the first cluster that failed could not do; the others are warned of.
+        NotConfirmed: the controller did not show a change in time; the next pass tries again.
+    """
+    for failed in outcome.failures[1:]:
+        bank.warn(str(failed.error))
+    if outcome.failures:
+        raise outcome.failures[0].error
+    late = sorted({name for done in outcome.passes for name in done.unconfirmed})
     if late:
         raise NotConfirmed(
             f"the controller does not show the change for {', '.join(late)}:"
             " the next pass tries again"
         )
-    return passes
 
 
 def enforce_soon(bank: Bank, name: str) -> bool:
@@ -110,34 +141,108 @@ def enforce_soon(bank: Bank, name: str) -> bool:
     return True
 
 
-def _enforce_cluster(bank: Bank, cluster: Cluster, only: str | None, *, dry_run: bool) -> Pass:
+def run_pass(
+    bank: Bank,
+    *,
+    only: str | None = None,
+    wait_seconds: float = 0,
+    dry_run: bool = False,
+    is_date_asked: bool = False,
+) -> Outcome:
+    """Run one pass: read and book everything, then decide, then change Slurm.
+
+    Args:
+        bank: see `Bank`.
+        only: decide about this account alone; all meters are read all the same, at no cost.
+        wait_seconds: how long to wait for another pass to end.
+        dry_run: say what would be done; nothing is written and Slurm is not changed.
+        is_date_asked: look at the ends of periods even where CHECK_DATES is off.
+
+    Raises:
+        Busy: another pass is running.
+    """
+    with only_one(bank, wait_seconds=wait_seconds):
+        found = find_clusters(bank)
+        failures = list(found.failures)
+        looks: list[tuple[Cluster, Result]] = []
+        for cluster in found.reached:
+            # What one cluster cannot do must not keep the others from being held.
+            try:
+                looks.append((cluster, _look(bank, cluster, only, dry_run=dry_run)))
+            except BankError as error:
+                failures.append(failure(bank, cluster.name, error))
+        # Where nothing could be read nothing is decided, not even from the books.
+        dated = Dates({}, [], [])
+        if looks:
+            dated = dates.mind_all(
+                bank, only, is_asked=is_date_asked, is_all_read=not failures, dry_run=dry_run
+            )
+        books = _read_books(bank, [cluster for cluster, _ in looks])
+        if dry_run:
+            books = books._replace(standings=_as_if_done(bank, books.standings, looks, dated))
+        passes = []
+        for cluster, result in looks:
+            try:
+                passes.append(_act(bank, cluster, result, books, only, dry_run=dry_run))
+            except BankError as error:
+                failures.append(failure(bank, cluster.name, error))
+        if looks and not dry_run:
+            notices.mind_use(bank, books.standings, only)
+    notes = [*dated.notes, *_overrun(bank, books, looks, failures)]
+    return Outcome(_gone_everywhere(passes, failures), failures, notes)
+
+
+def _look(bank: Bank, cluster: Cluster, only: str | None, *, dry_run: bool) -> Result:
+    """Read and book all meters of a cluster, and finish the resets that are on record."""
     result = read_meters(bank, cluster, dry_run=dry_run)
     if not dry_run:
         result = finish_resets(bank, cluster, result)
     if bank.settings.unknown_accounts == "allocate" and only is None:
-        result = _allocate_unknown(bank, cluster, result, dry_run=dry_run)
+        result = allocate_unknown(bank, cluster, result, dry_run=dry_run)
+    return result
+
+
+def _read_books(bank: Bank, clusters: list[Cluster]) -> _Books:
     with reading(bank.database) as reader:
-        standings = read.standings(reader)
-        known = accounts.find_all(reader)
-        ours = limits.find_limits(reader, cluster.name)
-        others = meters.find_held_by_others(reader, cluster.name)
-    if dry_run:
-        standings = _as_if_booked(standings, result)
-    unknown = _unknown_accounts(bank, result)
-    strangers = _strangers(result, unknown)
-    held = {held.account for held in ours}
-    wanted = {
-        name: is_to_hold
-        for name in result.slurm.accounts
-        if (is_to_hold := _is_to_hold(bank, name, standings, known, strangers, held)) is not None
-        and only in (None, name)
-    }
-    done = holds.apply(bank, cluster, result.slurm, wanted, ours, dry_run=dry_run)
-    report = _report(cluster, result, done, standings, unknown, only)
+        return _Books(
+            read.standings(reader),
+            accounts.find_all(reader),
+            {cluster.name: find_limits(reader, cluster.name) for cluster in clusters},
+            {
+                cluster.name: meters.find_held_by_others(reader, cluster.name)
+                for cluster in clusters
+            },
+        )
+
+
+def _act(
+    bank: Bank,
+    cluster: Cluster,
+    result: Result,
+    books: _Books,
+    only: str | None,
+    *,
+    dry_run: bool,
+) -> Pass:
+    """Decide about the accounts of one cluster, and change Slurm."""
+    unknown = unknown_accounts(bank, result)
+    mine = books.ours[cluster.name]
+    ours = {limit.account for limit in mine}
+    to_stop = strangers(result, unknown)
+    wanted: dict[str, int | None] = {}
+    for name, row in result.slurm.accounts.items():
+        if only not in (None, name):
+            continue
+        is_to_hold = _is_to_hold(bank, name, books, to_stop, ours)
+        if is_to_hold is not None:
+            wanted[name] = HELD if is_to_hold else _limit(bank, books.standings.get(name), row)
+    done = limits.apply(bank, cluster, result.slurm, wanted, mine, dry_run=dry_run)
+    report = _report(cluster, result, done, books.standings, unknown, only)
     if not dry_run:
-        gone = others - set(result.slurm.accounts)
-        _write_others(bank, cluster, others, set(done.held_by_others), {*wanted, *gone})
-    if (result.charged or done.held_now or done.released) and not dry_run:
+        before = books.held_by_others[cluster.name]
+        gone = before - set(result.slurm.accounts)
+        _write_others(bank, cluster, before, set(done.held_by_others), {*wanted, *gone})
+    if (result.charged or done.held_now or done.released or done.limited) and not dry_run:
         log(
             bank,
             "pass",
@@ -145,9 +250,17 @@ def _enforce_cluster(bank: Bank, cluster: Cluster, only: str | None, *, dry_run:
             charged_billing_seconds=report.charged,
             held=done.held_now,
             released=done.released,
+            limited=done.limited,
             unconfirmed=done.unconfirmed,
         )
     return report
+
+
+def _limit(bank: Bank, standing: Standing | None, row: AccountRow) -> int | None:
+    """Return the limit of an account that is not to be held, None for none of the bank's."""
+    if bank.settings.enforcement != "limit" or standing is None or standing.left is None:
+        return None
+    return native_limit(left=standing.left, counted_minutes=row.counted_minutes)
 
 
 def _write_others(
@@ -161,113 +274,90 @@ def _write_others(
 
 
 def _is_to_hold(
-    bank: Bank,
-    name: str,
-    standings: dict[str, Standing],
-    known: dict[str, Account],
-    strangers: set[str],
-    held: set[str],
+    bank: Bank, name: str, books: _Books, to_stop: set[str], ours: set[str]
 ) -> bool | None:
     """Tell whether an account ought to be held; None where that is not the bank's to say."""
-    standing = standings.get(name)
+    standing = books.standings.get(name)
     if standing is not None:
-        return should_hold(standing)
-    if name in strangers and bank.settings.unknown_accounts == "hold":
+        return should_hold(bank.settings, standing)
+    if name in to_stop and bank.settings.unknown_accounts == "hold":
         # A name that could be misread on a command line is reported instead.
         return True if is_plain(name) else None
     # An account that is not open in the bank: one deleted while it was held must not run for
     # nothing; one that was held because it was unknown, and is not any more, is let go.
-    if name in known and known[name].hold_reason is not None:
+    if name in books.known and books.known[name].hold_reason is not None:
         return True
-    return False if name in held else None
+    return False if name in ours else None
 
 
-def _unknown_accounts(bank: Bank, result: Result) -> set[str]:
-    """Return the accounts that Slurm has and that count for nobody in the bank.
-
-    An account without users that only holds banked ones together is not one of them.
-    """
-    holding = _holding_banked_together(result)
-    with_users = {row.account for row in result.slurm.users}
-    return {
-        name
-        for name in result.slurm.accounts
-        if name != "root"
-        and name.startswith(bank.settings.project_prefix)
-        and name not in result.banked
-        and (name not in holding or name in with_users)
-    }
-
-
-def _holding_banked_together(result: Result) -> set[str]:
-    parents = {name: row.parent for name, row in result.slurm.accounts.items()}
-    return {above for name in result.banked for above in tree.ancestors(parents, name)}
-
-
-def _strangers(result: Result, unknown: set[str]) -> set[str]:
-    """Return the unknown accounts that may be held or given SUs: none that is above a banked one.
-
-    Held, it would stop those below it that have SUs; given SUs, it would have to pay for them.
-    """
-    return unknown - _holding_banked_together(result)
-
-
-def _allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
-    with reading(bank.database) as reader:
-        known = accounts.find_all(reader)
-    wanted = [
-        name
-        for name in sorted(_strangers(result, _unknown_accounts(bank, result)))
-        if is_plain(name) and _is_new(known, name)
-    ]
-    given = format_su(bank.settings.default_allocation)
-    names: list[str] = []
-    for some in slices(wanted):
-        with writing(bank.database, dry_run=dry_run) as writer:
-            # Somebody may have inserted one since.
-            known = accounts.find_many(writer, some)
-            new = [name for name in some if _is_new(known, name)]
-            for name in new:
-                periods.open_account(
-                    bank, writer, name, bank.settings.default_allocation, reason="unknown account"
-                )
-            opened = accounts.find_many(writer, new)
-        names += new
-        if new and not dry_run:
-            log(bank, "allocate", **newest(opened.values()))
-    if not names:
-        return result
-    were = "would be" if dry_run else "were"
-    result.notes.append(
-        f"{len(names)} unknown accounts {were} given {given} SUs each: {', '.join(names)}"
-    )
-    return result if dry_run else both(result, read_meters(bank, cluster))
-
-
-def _is_new(known: dict[str, Account], name: str) -> bool:
-    """Tell whether the bank never had an account: one that was deleted is given nothing."""
-    return name not in known or not known[name].period_started_on
-
-
-def _as_if_booked(standings: dict[str, Standing], result: Result) -> dict[str, Standing]:
-    """Add to each account what a dry run did not book, for it and for all above it."""
+def _as_if_done(
+    bank: Bank, standings: dict[str, Standing], looks: list[tuple[Cluster, Result]], dated: Dates
+) -> dict[str, Standing]:
+    """Return where accounts would stand if a dry run had written what it found."""
     extra = dict.fromkeys(standings, 0)
-    for name, amount in result.charged.items():
-        above: str | None = name
-        while above is not None:
-            if above in extra:
-                extra[above] += amount
-            above = result.slurm.accounts[above].parent if above in result.slurm.accounts else None
-    return {
+    for _, result in looks:
+        in_slurm = result.slurm.accounts
+        for name, amount in result.charged.items():
+            above: str | None = name
+            while above is not None:
+                if above in extra:
+                    extra[above] += amount
+                above = in_slurm[above].parent if above in in_slurm else None
+    done = {
         name: standing._replace(used=standing.used + extra[name])
         for name, standing in standings.items()
     }
+    for name in dated.renewed:
+        done[name] = done[name]._replace(used=0)
+    for name, last_day in dated.ended.items():
+        if bank.settings.on_end == "hold":
+            account = done[name].account._replace(hold_reason=dates.reason_of(last_day))
+            done[name] = done[name]._replace(account=account)
+    return done
+
+
+def _overrun(
+    bank: Bank,
+    books: _Books,
+    looks: list[tuple[Cluster, Result]],
+    failures: list[Failure],
+) -> Iterator[str]:
+    """Say how much more than what is left several clusters together let be used until then.
+
+    Each of them knows only its own use; one that was not reached may have any account.
+    """
+    if bank.settings.enforcement != "limit":
+        return
+    amount = count = 0
+    for name, standing in books.standings.items():
+        places = sum(name in result.slurm.accounts for _, result in looks) + len(failures)
+        if places > 1 and (standing.left or 0) > 0:
+            amount += (standing.left or 0) * (places - 1)
+            count += 1
+    if count:
+        yield (
+            f"up to {format_su(amount)} SUs may be overrun before the next pass: {count} accounts"
+            " are on several clusters, and each lets all that is left be used"
+        )
+
+
+def _gone_everywhere(passes: list[Pass], failures: list[Failure]) -> list[Pass]:
+    """Leave as gone only what no cluster has: an account need not be on every one.
+
+    Where one cluster could not be asked, nobody knows.
+    """
+    if len(passes) + len(failures) == 1:
+        return passes
+    gone = set.intersection(*(set(done.gone) for done in passes)) if passes else set()
+    if failures:
+        gone = set()
+    return [done._replace(gone=[name for name in done.gone if name in gone]) for done in passes]
 
 
 def _report(
     cluster: Cluster,
     result: Result,
-    done: Held,
+    done: Done,
     standings: dict[str, Standing],
     unknown: set[str],
     only: str | None,
@@ -285,6 +375,7 @@ def _report(
         released=done.released,
         held=done.held,
         held_by_others=done.held_by_others,
+        limited=done.limited,
         unconfirmed=done.unconfirmed,
         unknown=sorted(unknown) if only is None else [],
         gone=gone,

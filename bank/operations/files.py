@@ -25,8 +25,8 @@ def _open(bank: Bank, path: str, flags: int) -> int:
 
 
 @contextmanager
-def only_one(bank: Bank, *, wait_seconds: float) -> Iterator[None]:
-    """Hold the lock under which Slurm is read for decisions and changed.
+def only_one(bank: Bank, what: str = "", *, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock under which Slurm is read for decisions and changed, or that of other work.
 
     The system gives it back when the process ends, however that comes.
 
@@ -35,7 +35,7 @@ def only_one(bank: Bank, *, wait_seconds: float) -> Iterator[None]:
         Busy: another process held it all the time.
     """
     refuse_missing(bank.database)
-    path = f"{bank.database.path}.lock"
+    path = f"{bank.database.path}.{what + '.' if what else ''}lock"
     try:
         descriptor = _open(bank, path, os.O_RDWR)
     except OSError as error:

@@ -7,12 +7,13 @@ from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
 from bank.policy.enforcement import has_nothing_left
+from bank.settings import Settings
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
 from bank.store.read import Event, Standing
 
 
-def describe(reader: Reader, name: str) -> dict[str, Any]:
+def describe(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     """Return where one account stands; of one that is closed its name, and whether it is held.
 
     Amounts are SUs as text, exact to four decimals, and billing-seconds as numbers; None is
@@ -20,7 +21,7 @@ def describe(reader: Reader, name: str) -> dict[str, Any]:
     """
     standing = read.standing(reader, name)
     if standing is not None:
-        return _shown(standing)
+        return _shown(bank.settings, standing)
     account = accounts.find(reader, name)
     is_held = account is not None and account.hold_reason is not None
     return {"account": name, "is_open": False, "is_held": is_held}
@@ -34,11 +35,11 @@ def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
     """
     with reading(bank.database) as reader:
         if name is None:
-            return [_shown(standing) for standing in read.standings(reader).values()]
+            return [_shown(bank.settings, one) for one in read.standings(reader).values()]
         standing = read.standing(reader, name)
     if standing is None:
         raise no_such_account(name)
-    return [_shown(standing)]
+    return [_shown(bank.settings, standing)]
 
 
 def no_such_account(name: str) -> Refusal:
@@ -48,7 +49,7 @@ def no_such_account(name: str) -> Refusal:
     )
 
 
-def _shown(standing: Standing) -> dict[str, Any]:
+def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
     limit, used = standing.limit, standing.used
     return {
         "account": standing.account.name,
@@ -58,7 +59,7 @@ def _shown(standing: Standing) -> dict[str, Any]:
         "set_aside_su": format_su(standing.set_aside),
         "available_su": _su(standing.available),
         "percent": _percent(limit, used),
-        "held": _held(standing),
+        "held": _held(settings, standing),
         "is_held": standing.is_held,
         "period_started_on": standing.account.period_started_on,
         "limit_billing_seconds": limit,
@@ -77,41 +78,56 @@ def _percent(limit: int | None, used: int) -> int | None:
     return used * 100 // limit if limit else None
 
 
-def _held(standing: Standing) -> str:
+def _held(settings: Settings, standing: Standing) -> str:
     """Say whether an account is held, and by whom."""
     if standing.is_held_by_others:
         return "by others, in Slurm"
-    why = _why(standing)
-    if not standing.limits:
-        return f"not yet, to be: {why}" if should_hold(standing) else "no"
+    why = _why(settings, standing)
+    if not standing.holds:
+        return f"not yet, to be: {why}" if should_hold(settings, standing) else "no"
     if not standing.is_held:
         return f"not yet, asked for by the bank: {why}"
-    if all(limit.intent == "release" for limit in standing.limits):
+    if all(limit.intent == "release" or limit.value for limit in standing.holds):
         return f"being released; was held by the bank: {why}"
     return f"by the bank: {why}"
 
 
-def _why(standing: Standing) -> str:
-    return standing.account.hold_reason or "nothing left"
+def _why(settings: Settings, standing: Standing) -> str:
+    if standing.account.hold_reason is not None:
+        return standing.account.hold_reason
+    if (standing.left or 0) > 0 and _counted_as_used(settings, standing) > standing.used:
+        return "nothing left, counting what running jobs may still use"
+    return "nothing left"
 
 
-def should_hold(standing: Standing) -> bool:
+def should_hold(settings: Settings, standing: Standing) -> bool:
     """Tell whether an account ought to be held: by hand, or because it has nothing left."""
     if standing.account.hold_reason is not None:
         return True
-    return has_nothing_left(limit=standing.limit, used=standing.used)
+    return has_nothing_left(limit=standing.limit, used=_counted_as_used(settings, standing))
 
 
-def describe_soon(reader: Reader, name: str) -> dict[str, Any]:
+def _counted_as_used(settings: Settings, standing: Standing) -> int:
+    """Return what an account has used, with what running jobs may still use where that counts.
+
+    Where ENFORCEMENT is 'limit', Slurm itself takes that off.
+    """
+    if settings.hold_counts_running and settings.enforcement == "hold":
+        return standing.used + standing.set_aside
+    return standing.used
+
+
+def describe_soon(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     """Return what `describe` will say of one account once Slurm has followed the books."""
     standing = read.standing(reader, name)
     if standing is None:
-        return describe(reader, name)
-    is_held = should_hold(standing)
+        return describe(bank, reader, name)
+    is_held = should_hold(bank.settings, standing)
     held = "by others, in Slurm" if standing.is_held_by_others else "no"
     if is_held:
-        held = f"by the bank: {_why(standing)}"
-    return {**_shown(standing), "held": held, "is_held": is_held or standing.is_held_by_others}
+        held = f"by the bank: {_why(bank.settings, standing)}"
+    shown = _shown(bank.settings, standing)
+    return {**shown, "held": held, "is_held": is_held or standing.is_held_by_others}
 
 
 def history(bank: Bank, name: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import find_clusters, refuse_unusable
+from bank.operations.clusters import all_clusters, find_clusters
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest, only_one
 from bank.operations.looking import describe, describe_soon, no_such_account
@@ -113,7 +113,7 @@ def _do(
         return answer
     has_followed = enforce_soon(bank, command.account)
     with reading(bank.database) as reader:
-        state = describe(reader, command.account)
+        state = describe(bank, reader, command.account)
     if command.verb == "hold" and not has_followed:
         raise NotConfirmed(
             f"the hold of {command.account} is on record, and Slurm does not have it yet: the next"
@@ -153,7 +153,7 @@ def _post(
         answer = {
             "verb": command.verb,
             "amount_su": _shown(command) or None,
-            **describe_soon(writer, command.account),
+            **describe_soon(bank, writer, command.account),
             "is_repeat": False,
             "is_dry_run": command.dry_run,
         }
@@ -174,12 +174,14 @@ def _post(
 
 
 def _require_in_slurm(bank: Bank, command: Command) -> None:
-    """Refuse an account that no cluster has; a cluster that does not answer is an error."""
-    clusters = find_clusters(bank)
-    for cluster in clusters:
+    """Refuse an account that no cluster has; one is enough, and unknown is not "none"."""
+    found = find_clusters(bank)
+    for cluster in found.reached:
         if command.account in observe(bank, cluster).slurm.accounts:
             return
-    where = ", ".join(cluster.name for cluster in clusters)
+    if found.failures:
+        raise found.failures[0].error
+    where = ", ".join(cluster.name for cluster in found.reached)
     raise Refusal(
         "no_such_account",
         f"Slurm has no account {command.account} on {where}: make it with"
@@ -196,8 +198,7 @@ def _before_insert(bank: Bank, command: Command) -> None:
 def _read_all_meters(bank: Bank, command: Command) -> None:
     """Book what was used until now, so that a new period begins here."""
     with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-        for cluster in find_clusters(bank):
-            refuse_unusable(bank, cluster)
+        for cluster in all_clusters(bank):
             read_meters(bank, cluster, dry_run=command.dry_run)
 
 
@@ -339,7 +340,7 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
     }
     # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
     # stays one until release_hold.
-    if standing.account.hold_reason is None and (has_nothing or standing.limits):
+    if standing.account.hold_reason is None and (has_nothing or standing.holds):
         fields["hold_reason"] = periods.DELETED_WHILE_HELD
     accounts.change(
         writer,

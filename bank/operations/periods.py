@@ -180,13 +180,24 @@ def close_books(
         post(writer, [expiry], now=bank.clock())
 
 
-def start(bank: Bank, writer: Writer, standing: Standing, reason: str, key: str | None) -> None:
-    """Start a new period with a new grant of the same limit."""
+def start(
+    bank: Bank,
+    writer: Writer,
+    standing: Standing,
+    reason: str,
+    key: str | None,
+    *,
+    started_on: str | None = None,
+) -> None:
+    """Start a new period with a new grant of the same limit; it begins today, or on a day given."""
     limit = standing.account.books.granted
     close_books(bank, writer, standing, reason, key)
     now = bank.clock()
     grant_id = accounts.open_grant(writer, standing.account.account_id, kind="allocation", now=now)
-    fields: dict[str, accounts.Value] = {"period_started_on": bank.today(), "grant_id": grant_id}
+    fields: dict[str, accounts.Value] = {
+        "period_started_on": started_on or bank.today(),
+        "grant_id": grant_id,
+    }
     name = standing.account.name
     accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
     if limit > 0:

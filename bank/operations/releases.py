@@ -3,9 +3,11 @@
 from typing import Any
 
 from bank.errors import BankError, Refusal
+from bank.operations import dates
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.files import log
+from bank.operations.limits import limit_name
 from bank.operations.looking import describe, no_such_account
 from bank.store import accounts, limits
 from bank.store.connect import reading, writing
@@ -18,15 +20,21 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
         Where it stands afterwards, see `looking.describe`.
 
     Raises:
-        Refusal: it has nothing left, others hold it, or the bank neither has nor holds it.
+        Refusal: it has nothing left, its period is over, others hold it, or the bank neither has
+            nor holds it.
         SlurmError: Slurm did not answer; it is released by the next pass.
     """
     with reading(bank.database) as reader:
         account = accounts.find(reader, name)
-        is_held = bool(limits.find_account_limits(reader, name))
+        is_held = any(limit.is_hold for limit in limits.find_account_limits(reader, name))
     if not is_held and (account is None or not account.is_open):
         raise no_such_account(name)
     hold_reason = account.hold_reason if account is not None else None
+    if dates.is_held_for(hold_reason):
+        raise Refusal(
+            "period_ended",
+            f"Account {name} stays held: {hold_reason}; 'modify' and 'reset_usage' start a new one",
+        )
     if hold_reason is not None and not dry_run:
         with writing(bank.database) as writer:
             changes: dict[str, str | int | bool | None] = {"hold_reason": None}
@@ -42,7 +50,7 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
             bank.warn(f"the hold by hand of {name} is lifted in the books; the next pass does it")
         raise
     with reading(bank.database) as reader:
-        state = describe(reader, name)
+        state = describe(bank, reader, name)
     if any(name in done.held for done in passes) and not (dry_run and hold_reason):
         if not state["is_open"]:
             raise Refusal(
@@ -60,6 +68,6 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
         raise Refusal(
             "held_by_others",
             f"Account {name} is held by a limit that the bank did not set; whoever set it can lift"
-            f" it with 'sacctmgr modify account {name} set {bank.settings.account_hold}=...'",
+            f" it with 'sacctmgr modify account {name} set {limit_name(bank.settings)}=...'",
         )
     return state

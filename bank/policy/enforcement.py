@@ -1,4 +1,4 @@
-"""Holds: what ought to be done about one account's limit in Slurm.
+"""Enforcement: what ought to be done about one account's limit in Slurm.
 
 Decided from what should be and what is, never from what happened, so a pass that was killed half
 way is put right by the next.
@@ -7,7 +7,9 @@ way is put right by the next.
 from typing import NamedTuple
 
 NOTHING = "nothing"
-HOLD = "hold"
+# Give the limit the value it ought to have; 0 is a hold.
+SET = "set"
+# Put back what was there before the bank's own value.
 RELEASE = "release"
 # Slurm already shows what our record only intends.
 CONFIRM = "confirm"
@@ -16,21 +18,33 @@ FORGET = "forget"
 HELD_BY_OTHERS = "held_by_others"
 CHANGED_BY_OTHERS = "changed_by_others"
 
+HELD = 0
+_BILLING_SECONDS_PER_MINUTE = 60
+
 
 class Ours(NamedTuple):
-    """What the bank has on record of a hold it set.
+    """What the bank has on record of a limit it set.
 
     Attributes:
-        original: the limit before the hold, None where there was none.
-        confirmed: whether the controller has shown the hold.
+        original: the limit before the bank's, None where there was none.
+        value: what the bank set it to, or is about to.
+        replaced: the bank's own value that Slurm shows until then, None where it shows none.
+        confirmed: whether the controller has shown `value`.
     """
 
     original: int | None
+    value: int
+    replaced: int | None
     confirmed: bool
+
+    def is_shown(self, present: int | None) -> bool:
+        """Tell whether what Slurm shows is the bank's."""
+        is_on_its_way = not self.confirmed and self.replaced is not None
+        return present == self.value or (is_on_its_way and present == self.replaced)
 
 
 class Decision(NamedTuple):
-    """What to do, and the limit to put back when the hold ends."""
+    """What to do, and the limit to put back when the bank's own ends."""
 
     action: str
     original: int | None
@@ -45,27 +59,76 @@ def has_nothing_left(*, limit: int | None, used: int) -> bool:
     return limit is not None and limit - used <= 0
 
 
-def decide(*, should_hold: bool, ours: Ours | None, present: int | None) -> Decision:
-    """Decide about one account.
+def native_limit(*, left: int | None, counted_minutes: int) -> int | None:
+    """Return what GrpTRESMins=billing must be for an account to use what it has left, and no more.
+
+    Slurm compares it with all that the association has ever used, and takes off itself what running
+    jobs may still use.
 
     Args:
-        should_hold: whether it ought to be held.
-        ours: the bank's record of its hold, if it has one.
-        present: the limit that Slurm shows now; 0 is a hold, None is no limit.
+        left: billing-seconds granted and not used; None is unlimited.
+        counted_minutes: billing-minutes the association has used, as the controller counts them.
+
+    Returns:
+        Billing-minutes, None for no limit; 0 where nothing is left, which is a hold.
+    """
+    if left is None:
+        return None
+    return HELD if left <= 0 else counted_minutes + left // _BILLING_SECONDS_PER_MINUTE
+
+
+def is_near(wanted: int, present: int, *, counted_minutes: int, tolerance_minutes: int) -> bool:
+    """Tell whether a limit may stay as it is: it stops what it must, and not much before."""
+    if HELD in (wanted, present):
+        return wanted == present
+    is_stopped_early = present <= counted_minutes < wanted
+    return abs(wanted - present) <= tolerance_minutes and not is_stopped_early
+
+
+def decide(
+    *,
+    wanted: int | None,
+    ours: Ours | None,
+    present: int | None,
+    counted_minutes: int = 0,
+    tolerance_minutes: int = 0,
+) -> Decision:
+    """Decide about one limit of one account.
+
+    Args:
+        wanted: what the bank wants it to be: 0 is a hold, None is none of the bank's.
+        ours: the bank's record of what it set, if it has one.
+        present: what Slurm shows now; 0 is a hold, None is no limit.
+        counted_minutes: see `native_limit`.
+        tolerance_minutes: by how much a value other than 0 may be off.
     """
     if ours is None:
-        if present == 0:
+        if present == HELD:
             return Decision(HELD_BY_OTHERS, None)
-        return Decision(HOLD if should_hold else NOTHING, present)
-    if should_hold:
-        if present == 0:
-            return Decision(NOTHING if ours.confirmed else CONFIRM, ours.original)
+        return Decision(NOTHING if wanted is None else SET, present)
+    if wanted is None:
+        return _given_up(ours, present)
+    if not ours.is_shown(present):
         # Lifted by somebody, or never set because we were killed. A limit that somebody put in its
-        # place is what will be put back.
-        return Decision(HOLD, ours.original if present is None else present)
-    if present == 0:
+        # place is what will be put back; a stop is not ours to lift.
+        if present == HELD and ours.confirmed:
+            return Decision(HELD_BY_OTHERS, ours.original)
+        return Decision(SET, ours.original if present is None else present)
+    assert present is not None
+    if present == ours.value and is_near(
+        wanted,
+        present,
+        counted_minutes=counted_minutes,
+        tolerance_minutes=tolerance_minutes,
+    ):
+        return Decision(NOTHING if ours.confirmed else CONFIRM, ours.original)
+    return Decision(SET, ours.original)
+
+
+def _given_up(ours: Ours, present: int | None) -> Decision:
+    if ours.is_shown(present):
         return Decision(RELEASE, ours.original)
     if present == ours.original:
-        # A hold that was never seen may still be under way: it is taken back all the same.
+        # What was never seen may still be under way: it is taken back all the same.
         return Decision(FORGET if ours.confirmed else RELEASE, ours.original)
     return Decision(CHANGED_BY_OTHERS, present)

@@ -30,6 +30,21 @@ class AccountRow(NamedTuple):
     running_minutes: int
     limits: str
 
+    @property
+    def counted_minutes(self) -> int:
+        """Billing-minutes of all jobs so far, as GrpTRESMins is compared with; cut off.
+
+        Raises:
+            OutputNotUnderstood: the row does not say.
+        """
+        match = _COUNTED.search(self.limits)
+        if match is None:
+            raise OutputNotUnderstood(
+                f"scontrol show assoc_mgr does not say what GrpTRESMins=billing of {self.name!r}"
+                " is compared with"
+            )
+        return int(match.group(1))
+
 
 class UserRow(NamedTuple):
     """A user's association: one meter.
@@ -89,6 +104,7 @@ _HEAD = re.compile(
     r" ID=([0-9]+) SharesRaw\S* UsageRaw/Norm/Efctv=([0-9]+)\.([0-9]{2})[0-9]*/\S*"
     r" ParentAccount=(?: |\S.*?\(([0-9]+)\) )(?:Lft|Lineage)="
 )
+_COUNTED = re.compile(r" GrpTRESMins=(?:[^ ]*?,)?billing=[^(,]*\(([0-9]+)\)")
 _LIMITS = re.compile(
     r" (GrpJobs=[^ (]*\(([0-9]+)\) .*? GrpTRESRunMins=(?:[^ ]*?,)?billing=[^(,]*\(([0-9]+)\)[^ ]* )"
 )

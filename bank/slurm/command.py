@@ -1,12 +1,11 @@
-"""The one place where a process is started."""
+"""Running Slurm's commands."""
 
 import os
-import signal
-import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood, SlurmError, SlurmTimedOut
+from bank.process import TimedOut, run_process
 
 # Linux refuses a single argument of 128 KiB; names are joined by commas into one argument.
 MAX_NAMES_BYTES = 100_000
@@ -48,36 +47,22 @@ def run(slurm: Slurm, arguments: Sequence[str]) -> str:
     if slurm.conf:
         environment["SLURM_CONF"] = slurm.conf
     try:
-        # A session of its own, so that what the command started ends with it.
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
+        ended = run_process(argv, environment=environment, timeout_seconds=slurm.timeout_seconds)
     except OSError as error:
         raise SlurmError(
             f"cannot run {argv[0]}: {error.strerror}; SLURM_BIN in the settings says where Slurm's"
             " commands are"
         ) from error
+    except TimedOut as error:
+        raise SlurmTimedOut(
+            f"{name} did not answer within {slurm.timeout_seconds} s;"
+            " is the controller (scontrol ping) or slurmdbd (sacctmgr ping) frozen?"
+        ) from error
+    if ended.status != 0:
+        said = ended.complaint or "no message"
+        raise SlurmError(f"{name} ended with status {ended.status}: {said[:300]}")
     try:
-        output, complaint = process.communicate(timeout=slurm.timeout_seconds)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise SlurmTimedOut(
-                f"{name} did not answer within {slurm.timeout_seconds} s;"
-                " is the controller (scontrol ping) or slurmdbd (sacctmgr ping) frozen?"
-            ) from error
-        raise
-    if process.returncode != 0:
-        said = " ".join(complaint.decode(errors="replace").split()) or "no message"
-        raise SlurmError(f"{name} ended with status {process.returncode}: {said[:300]}")
-    try:
-        return output.decode()
+        return ended.output.decode()
     except UnicodeDecodeError as error:
         raise OutputNotUnderstood(f"{name} printed bytes that are not UTF-8") from error
 

@@ -85,6 +85,12 @@ def find_many(reader: Reader, names: Sequence[str]) -> dict[str, Account]:
     return found
 
 
+def hold_reasons(reader: Reader) -> list[str]:
+    """Return why accounts are held, for those that are."""
+    rows = reader.query("SELECT DISTINCT hold_reason FROM account WHERE hold_reason IS NOT NULL")
+    return [row[0] for row in rows]
+
+
 def ensure(writer: Writer, names: Iterable[str]) -> None:
     """Give each of the names a row, where it has none yet."""
     writer.execute(

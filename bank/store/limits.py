@@ -13,7 +13,9 @@ class Limit(NamedTuple):
         limit: "GrpTRESMins=cpu" and so on.
         original: what was there before, None for no limit.
         intent: "hold" or "release".
-        confirmed_at: UTC microseconds when the controller showed the hold, None before.
+        confirmed_at: UTC microseconds when the controller showed the value, None before.
+        value: what it is set to; 0 is a hold.
+        replaced: the bank's own value that Slurm may show until then, None where there is none.
     """
 
     cluster: str
@@ -22,9 +24,17 @@ class Limit(NamedTuple):
     original: int | None
     intent: str
     confirmed_at: int | None
+    value: int = 0
+    replaced: int | None = None
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether it stops the account, or may still: a hold that is being replaced."""
+        is_on_its_way = self.confirmed_at is None and self.replaced == 0
+        return self.value == 0 or is_on_its_way
 
 
-_COLUMNS = "cluster, account, limit_name, original, intent, confirmed_at"
+_COLUMNS = "cluster, account, limit_name, original, intent, confirmed_at, value, replaced"
 
 
 def find_limits(reader: Reader, cluster: str | None = None) -> list[Limit]:
@@ -52,16 +62,16 @@ def write_intent(writer: Writer, limits: Sequence[Limit], *, now: int) -> None:
     forget(writer, limits)
     writer.execute(
         "INSERT INTO slurm_limit (cluster, account, limit_name, original, intent, asked_at,"
-        " confirmed_at) VALUES (:cluster, :account, :limit, :original, :intent, :now,"
-        " :confirmed_at)",
+        " confirmed_at, value, replaced) VALUES (:cluster, :account, :limit, :original, :intent,"
+        " :now, :confirmed_at, :value, :replaced)",
         rows,
     )
 
 
 def confirm(writer: Writer, limits: Iterable[Limit], *, now: int) -> None:
-    """Write down that the controller shows these holds."""
+    """Write down that the controller shows these limits."""
     writer.execute(
-        "UPDATE slurm_limit SET confirmed_at = :now, intent = 'hold'"
+        "UPDATE slurm_limit SET confirmed_at = :now, intent = 'hold', replaced = NULL"
         " WHERE user_name = '' AND cluster = :cluster"
         " AND account = :account AND limit_name = :limit",
         [{**limit._asdict(), "now": now} for limit in limits],

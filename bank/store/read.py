@@ -16,7 +16,7 @@ class Standing(NamedTuple):
         account: its row.
         used: what it and all below it have used in its present period.
         set_aside: what running jobs of it and all below it may still use, as last read.
-        limits: the bank's own holds on it.
+        limits: the limits that the bank has set on it.
         is_held_by_others: whether Slurm showed a hold that the bank did not set.
     """
 
@@ -44,7 +44,12 @@ class Standing(NamedTuple):
     @property
     def is_held(self) -> bool:
         """Whether a hold is in force, as far as the bank knows."""
-        return self.is_held_by_others or any(limit.confirmed_at for limit in self.limits)
+        return self.is_held_by_others or any(hold.confirmed_at or hold.value for hold in self.holds)
+
+    @property
+    def holds(self) -> tuple[Limit, ...]:
+        """The bank's own limits that stop it."""
+        return tuple(limit for limit in self.limits if limit.is_hold)
 
 
 _BELOW = """

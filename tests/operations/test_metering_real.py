@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bank.errors import Busy
 from bank.operations.bank import Bank
-from bank.operations.clusters import find_clusters
+from bank.operations.clusters import all_clusters
 from bank.operations.metering import read_meters
 from tests.operations.branch import ADA, BOB, SU, Branch
 
@@ -59,7 +59,7 @@ def test_an_association_with_a_partition_is_a_meter_of_its_own(branch: Branch) -
 
 
 def _read_once(bank: Bank, results: "multiprocessing.Queue[int]") -> None:
-    (cluster,) = find_clusters(bank)
+    (cluster,) = all_clusters(bank)
     results.put(sum(read_meters(bank, cluster).charged.values()))
 
 
@@ -117,7 +117,7 @@ def test_a_frozen_controller_delays_a_reading_and_spoils_nothing(branch: Branch)
 
 
 def _read_often(bank: Bank, times: int) -> None:
-    (cluster,) = find_clusters(bank)
+    (cluster,) = all_clusters(bank)
     for _ in range(times):
         try:
             read_meters(bank, cluster)

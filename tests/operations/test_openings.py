@@ -204,7 +204,7 @@ def test_what_was_inserted_since_the_pass_looked_is_not_allocated_again(
         return True
 
     monkeypatch.setattr(
-        "bank.operations.enforcement.is_plain",
+        "bank.operations.strangers.is_plain",
         lambda name: opened_meanwhile() if name == "test1" and not seen else True,
     )
     enforce(bank)

@@ -1,0 +1,227 @@
+"""Dates: which periods are over or end soon, and what is then done."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bank.operations import notices, periods
+from bank.operations.bank import Bank
+from bank.operations.files import log, newest
+from bank.operations.looking import no_such_account
+from bank.policy import periods as calendar
+from bank.policy.periods import ENDED, ENDING, Period
+from bank.store import accounts, read
+from bank.store.connect import reading, writing
+from bank.store.read import Standing
+
+# How the reason of a hold begins that is there because a period is over.
+_HELD_FOR = "its period ended on "
+
+
+class Dates(NamedTuple):
+    """What came of looking at the periods.
+
+    Attributes:
+        ended: accounts whose periods are over, with their last days.
+        renewed: accounts for which a new period was started.
+        notes: sentences for a person.
+    """
+
+    ended: dict[str, str]
+    renewed: list[str]
+    notes: list[str]
+
+
+def mind_all(
+    bank: Bank, only: str | None, *, is_asked: bool, is_all_read: bool, dry_run: bool
+) -> Dates:
+    """Look at the periods of all accounts, and do what ON_END says where one is over.
+
+    Every pass lets go what is held for a period that is not over any more; the rest is done where
+    CHECK_DATES says so, or where it was asked for.
+
+    Args:
+        bank: see `Bank`.
+        only: look at this account alone.
+        is_asked: whether a person asked for it.
+        is_all_read: whether all use is booked; a period that has use unread is not renewed.
+        dry_run: do nothing.
+    """
+    is_on = is_asked or bank.settings.check_dates
+    report = Dates({}, [], [])
+    if not is_on and not _held_for_dates(bank):
+        return report
+    standings, found = _look(bank, only)
+    if is_on and bank.settings.on_end == "renew":
+        over = sorted(name for name, period in found.items() if period.event == ENDED)
+        if over and not is_all_read:
+            report.notes.append("no period is renewed before all clusters were read")
+        elif over:
+            report.renewed.extend(_renew(bank, over, dry_run=dry_run))
+            standings, found = _look(bank, only)
+    ended = {
+        name: period.last_day.isoformat()
+        for name, period in found.items()
+        if period.event == ENDED and _has_an_end(standings[name]) and name not in report.renewed
+    }
+    if not dry_run:
+        _hold(bank, standings, found, ended, is_on=is_on)
+    if is_on:
+        report.ended.update(ended)
+        report.notes.extend(_sentences(bank, report, dry_run=dry_run))
+        if not dry_run:
+            notices.mind(bank, _events(standings, found), calendar.EVENTS, standings, only)
+    return report
+
+
+def _held_for_dates(bank: Bank) -> bool:
+    with reading(bank.database) as reader:
+        reasons = accounts.hold_reasons(reader)
+    return any(is_held_for(reason) for reason in reasons)
+
+
+def three_months(bank: Bank, name: str, *, dry_run: bool) -> dict[str, Any]:
+    """Look whether an account's period ends within three months, and let people be told once.
+
+    Returns:
+        What `describe` says.
+
+    Raises:
+        Refusal: it is not open in the bank.
+    """
+    standings, found = _look(bank, name)
+    if name not in found:
+        raise no_such_account(name)
+    if not dry_run:
+        events = {key: what for key, what in _events(standings, found).items() if key[1] == ENDING}
+        notices.mind(bank, events, (ENDING,), standings, name)
+    return _described(standings[name], found[name])
+
+
+def describe(bank: Bank, name: str) -> dict[str, Any]:
+    """Return when an account's period began and ends.
+
+    Raises:
+        Refusal: it is not open in the bank.
+    """
+    standings, found = _look(bank, name)
+    if name not in found:
+        raise no_such_account(name)
+    return _described(standings[name], found[name])
+
+
+def _described(standing: Standing, period: Period) -> dict[str, Any]:
+    return {
+        "account": standing.account.name,
+        "period_started_on": standing.account.period_started_on,
+        "period_ends_on": period.last_day.isoformat(),
+        "days_left": period.days_left,
+        "has_end": _has_an_end(standing),
+        "event": period.event if _has_an_end(standing) else None,
+    }
+
+
+def _look(bank: Bank, only: str | None) -> tuple[dict[str, Standing], dict[str, Period]]:
+    """Return where the accounts stand, and the period of each of them, or of one."""
+    today = bank.today()
+    with reading(bank.database) as reader:
+        standings = read.standings(reader)
+    return standings, {
+        name: _period(bank, standing, today)
+        for name, standing in standings.items()
+        if only in (None, name)
+    }
+
+
+def _period(bank: Bank, standing: Standing, today: str) -> Period:
+    started_on = standing.account.period_started_on
+    assert started_on is not None
+    length_days = bank.settings.proposal_length_days
+    return calendar.period(started_on, length_days=length_days, today=today)
+
+
+def _has_an_end(standing: Standing) -> bool:
+    """Tell whether the end of its period means anything: not without a limit, nor with nothing."""
+    return bool(standing.limit)
+
+
+def _events(standings: Mapping[str, Standing], found: Mapping[str, Period]) -> notices.Events:
+    return {
+        (name, period.event): {
+            "period_started_on": standings[name].account.period_started_on,
+            "period_ends_on": period.last_day.isoformat(),
+        }
+        for name, period in found.items()
+        if period.event is not None and _has_an_end(standings[name])
+    }
+
+
+def _renew(bank: Bank, names: Iterable[str], *, dry_run: bool) -> list[str]:
+    """Start the next period of each account, with the same limit; one transaction an account."""
+    renewed = []
+    for name in names:
+        with writing(bank.database, dry_run=dry_run) as writer:
+            standing = read.standing(writer, name)
+            # Somebody may have started one since.
+            if standing is None or _period(bank, standing, bank.today()).event != ENDED:
+                continue
+            started_on = standing.account.period_started_on
+            assert started_on is not None
+            begins = calendar.next_start(
+                started_on, length_days=bank.settings.proposal_length_days, today=bank.today()
+            )
+            reason = f"the period that began on {started_on} is over"
+            periods.start(bank, writer, standing, reason, None, started_on=begins)
+            accounts.show(writer, bank.database, [name])
+            account = accounts.find(writer, name)
+        assert account is not None
+        if not dry_run:
+            log(bank, "renew", account=name, period_started_on=begins, **newest([account]))
+        renewed.append(name)
+    return renewed
+
+
+def _hold(
+    bank: Bank,
+    standings: Mapping[str, Standing],
+    minded: Iterable[str],
+    ended: Mapping[str, str],
+    *,
+    is_on: bool,
+) -> None:
+    """Bring the holds that are there because a period is over to what they should be."""
+    wanted: dict[str, str | None] = {}
+    for name in minded:
+        reason = standings[name].account.hold_reason
+        if name in ended and bank.settings.on_end == "hold":
+            if is_on and reason is None:
+                wanted[name] = reason_of(ended[name])
+        elif is_held_for(reason):
+            wanted[name] = None
+    for name, reason in wanted.items():
+        with writing(bank.database) as writer:
+            fields: dict[str, accounts.Value] = {"hold_reason": reason}
+            why = "" if reason is not None else "its period is not over any more"
+            accounts.change(writer, name, fields, actor=bank.actor, reason=why, now=bank.clock())
+            account = accounts.find(writer, name)
+        assert account is not None
+        log(bank, "period_hold", account=name, hold_reason=reason, **newest([account]))
+
+
+def reason_of(last_day: str) -> str:
+    """Return the reason of a hold that is there because a period is over."""
+    return f"{_HELD_FOR}{last_day}"
+
+
+def is_held_for(reason: str | None) -> bool:
+    """Tell whether a hold is there because a period is over."""
+    return reason is not None and reason.startswith(_HELD_FOR)
+
+
+def _sentences(bank: Bank, report: Dates, *, dry_run: bool) -> Iterable[str]:
+    if report.renewed:
+        were = "would be" if dry_run else "were"
+        yield f"new periods {were} started for {', '.join(report.renewed)}"
+    if report.ended:
+        what = "held until a new one is started" if bank.settings.on_end == "hold" else "reported"
+        names = ", ".join(f"{name} on {day}" for name, day in report.ended.items())
+        yield f"periods that are over ({what}): {names}"

@@ -1,0 +1,283 @@
+"""Limits in Slurm: write the intent, change Slurm, ask the controller, write the result."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bank.errors import SlurmError
+from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster
+from bank.policy import enforcement
+from bank.policy.enforcement import HELD, Ours
+from bank.settings import Settings
+from bank.slurm import assoc_mgr, sacctmgr
+from bank.slurm.assoc_mgr import Associations
+from bank.slurm.command import chunked, run
+from bank.store import limits
+from bank.store.connect import writing
+from bank.store.limits import Limit
+
+NATIVE_LIMIT = "GrpTRESMins=billing"
+_LONGEST_POLL_SECONDS = 0.5
+_BILLING_SECONDS_PER_MINUTE = 60
+
+
+class Done(NamedTuple):
+    """What was done and found on one cluster; lists are of account names."""
+
+    held_now: list[str]
+    released: list[str]
+    held: list[str]
+    held_by_others: list[str]
+    limited: list[str]
+    unconfirmed: list[str]
+    notes: list[str]
+
+
+class Work(NamedTuple):
+    """What is to be done, decided but not begun."""
+
+    sets: list[Limit]
+    releases: list[Limit]
+    confirmed: list[Limit]
+    forgotten: list[Limit]
+
+
+def limit_name(settings: Settings) -> str:
+    """Return the limit that the bank sets, as sacctmgr takes it before "=VALUE"."""
+    if settings.enforcement == "limit":
+        return NATIVE_LIMIT
+    hold = settings.account_hold
+    return hold if hold in ("GrpJobs", "GrpSubmitJobs") else f"{hold}=cpu"
+
+
+def apply(
+    bank: Bank,
+    cluster: Cluster,
+    slurm: Associations,
+    wanted: Mapping[str, int | None],
+    ours: Sequence[Limit],
+    *,
+    dry_run: bool,
+) -> Done:
+    """Make the bank's limits in Slurm what they should be.
+
+    Args:
+        bank: settings, Slurm, database.
+        cluster: where.
+        slurm: what the controller just said.
+        wanted: what the limit of each account ought to be: 0 is a hold, None is none of the bank's;
+            accounts that are not in it are left alone.
+        ours: the bank's own limits there, as on record.
+        dry_run: decide only.
+    """
+    name = limit_name(bank.settings)
+    present = _present(slurm, {name, *(limit.limit for limit in ours)})
+    report = Done([], [], [], [], [], [], [])
+    work = _decided(bank, cluster, slurm, wanted, ours, present, report)
+    # An account of the same name that is made again has no limit, and not the original of this one.
+    work.forgotten.extend(limit for limit in ours if limit.account not in slurm.accounts)
+    if not dry_run and any(work):
+        _write_intent(bank, work)
+        late = _change(bank, cluster, work)
+        _write_result(bank, work, late)
+        report.unconfirmed.extend(sorted(late))
+    _tell(report, work, wanted, {limit.account for limit in ours if limit.value == HELD})
+    if report.held or report.limited:
+        report.notes.extend(_bypassing(slurm, name))
+    return report
+
+
+def _tell(report: Done, work: Work, wanted: Mapping[str, int | None], were_held: set[str]) -> None:
+    """Say what became of the accounts that were changed."""
+    failed = set(report.unconfirmed)
+    for limit in work.sets:
+        if limit.account in failed:
+            continue
+        if limit.value == HELD:
+            report.held_now.append(limit.account)
+        else:
+            report.limited.append(limit.account)
+    freed = {limit.account for limit in (*work.sets, *work.releases)} & were_held
+    report.released.extend(name for name in freed - failed if wanted[name] != HELD)
+    report.held.extend(report.held_now)
+    for names in (report.held_now, report.released, report.held, report.held_by_others):
+        names.sort()
+    report.limited.sort()
+
+
+def _present(slurm: Associations, names: Iterable[str]) -> dict[str, dict[str, int | None]]:
+    """Return each limit of each account as the controller has it."""
+    return {
+        name: {account: assoc_mgr.limit(row, name) for account, row in slurm.accounts.items()}
+        for name in names
+    }
+
+
+def _decided(
+    bank: Bank,
+    cluster: Cluster,
+    slurm: Associations,
+    wanted: Mapping[str, int | None],
+    ours: Sequence[Limit],
+    present: Mapping[str, Mapping[str, int | None]],
+    report: Done,
+) -> Work:
+    work = Work([], [], [], [])
+    chosen = limit_name(bank.settings)
+    tolerance_minutes = bank.settings.limit_tolerance // _BILLING_SECONDS_PER_MINUTE
+    on_record: dict[str, dict[str, Limit]] = defaultdict(dict)
+    for one in ours:
+        on_record[one.account][one.limit] = one
+    for account, value in wanted.items():
+        mine = on_record.get(account, {})
+        for name in dict.fromkeys((chosen, *mine)):
+            record = mine.get(name)
+            # The site chose another limit since: what was set by the one before is taken back.
+            want = value if name == chosen else None
+            shown = present[name].get(account)
+            known = _as_it_counts(record, want) if record else None
+            decision = enforcement.decide(
+                wanted=want,
+                ours=known,
+                present=shown,
+                counted_minutes=slurm.accounts[account].counted_minutes if want else 0,
+                tolerance_minutes=tolerance_minutes,
+            )
+            new = Limit(cluster.name, account, name, decision.original, "hold", None, want or HELD)
+            if known is not None and known.is_shown(shown):
+                new = new._replace(replaced=shown)
+            _sort_in(decision.action, new, record, shown, work, report)
+            if decision.action == enforcement.NOTHING and want == HELD:
+                report.held.append(account)
+    return work
+
+
+def _as_it_counts(record: Limit, wanted: int | None) -> Ours:
+    # One that was to be released, without that having been seen, is a limit again when it is seen.
+    is_settled = record.intent == "hold" or wanted is None
+    is_confirmed = record.confirmed_at is not None and is_settled
+    return Ours(record.original, record.value, record.replaced, is_confirmed)
+
+
+def _sort_in(
+    action: str, new: Limit, record: Limit | None, shown: int | None, work: Work, report: Done
+) -> None:
+    """Put one decision where it belongs."""
+    account = new.account
+    if action == enforcement.SET:
+        work.sets.append(new)
+        if new.replaced is None and record is not None and record.confirmed_at is not None:
+            report.notes.append(_taken_back(new, shown))
+        elif record is None and new.value != HELD and new.original is not None:
+            report.notes.append(
+                f"account {account}: {new.limit}={new.original} was there before the bank's limit;"
+                " it is put back when that ends"
+            )
+    elif action == enforcement.HELD_BY_OTHERS:
+        report.held_by_others.append(account)
+    elif action != enforcement.NOTHING:
+        assert record is not None
+        _sort_in_known(action, new, record, work, report)
+
+
+def _taken_back(new: Limit, shown: int | None) -> str:
+    """Say that the bank sets again what somebody changed."""
+    put = "" if shown is None else f"; {new.limit}={shown} is put back later"
+    if new.value == HELD:
+        return f"account {new.account}: the hold was lifted by others; held again{put}"
+    return f"account {new.account}: {new.limit} was changed by others; set again{put}"
+
+
+def _sort_in_known(action: str, new: Limit, record: Limit, work: Work, report: Done) -> None:
+    if action == enforcement.RELEASE:
+        work.releases.append(record._replace(intent="release"))
+    elif action == enforcement.CONFIRM:
+        work.confirmed.append(record)
+        if record.value == HELD:
+            report.held.append(record.account)
+    elif action == enforcement.FORGET:
+        work.forgotten.append(record)
+    elif action == enforcement.CHANGED_BY_OTHERS:
+        work.forgotten.append(record)
+        instead = "hold" if record.value == HELD else "limit"
+        report.notes.append(
+            f"account {record.account}: {new.limit}={new.original} was set by others in place of"
+            f" the {instead}; it is left as it is"
+        )
+
+
+def _write_intent(bank: Bank, work: Work) -> None:
+    now = bank.clock()
+    with writing(bank.database) as writer:
+        limits.write_intent(writer, [*work.sets, *work.releases], now=now)
+        limits.confirm(writer, work.confirmed, now=now)
+        limits.forget(writer, work.forgotten)
+
+
+def _change(bank: Bank, cluster: Cluster, work: Work) -> set[str]:
+    """Change Slurm, and wait until the controller shows it.
+
+    Returns:
+        The accounts for which it does not.
+    """
+    values: dict[tuple[str, int | None], list[str]] = defaultdict(list)
+    # What stops accounts goes first.
+    for one in sorted(work.sets, key=lambda limit: limit.value != HELD):
+        values[one.limit, one.value].append(one.account)
+    for freed in work.releases:
+        values[freed.limit, freed.original].append(freed.account)
+    failures: list[SlurmError] = []
+    for (limit, value), names in values.items():
+        for chunk in chunked(sorted(names)):
+            question = sacctmgr.limit_arguments(cluster.name, chunk, limit, value)
+            try:
+                run(bank.slurm, question)
+            except SlurmError as error:
+                # What it did before it failed, the controller will say.
+                failures.append(error)
+    late = _not_shown(bank, cluster, values) if values else set()
+    if failures and late:
+        bank.warn(f"sacctmgr did not change everything: {failures[0]}")
+    return late
+
+
+def _not_shown(
+    bank: Bank, cluster: Cluster, values: Mapping[tuple[str, int | None], Sequence[str]]
+) -> set[str]:
+    deadline = time.monotonic() + bank.settings.confirm_seconds
+    pause = 0.01
+    every = sorted({name for names in values.values() for name in names})
+    while True:
+        shown: dict[str, dict[str, int | None]] = {limit: {} for limit, _ in values}
+        for chunk in chunked(every):
+            output = run(bank.slurm, assoc_mgr.arguments(cluster.on, chunk))
+            for limit, found in _present(assoc_mgr.read(output, cluster.name), shown).items():
+                shown[limit].update(found)
+        late = {
+            name
+            for (limit, value), names in values.items()
+            for name in names
+            if shown[limit].get(name, -1) != value
+        }
+        if not late or time.monotonic() + pause > deadline:
+            return late
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_POLL_SECONDS)
+
+
+def _write_result(bank: Bank, work: Work, late: set[str]) -> None:
+    with writing(bank.database) as writer:
+        confirmed = [limit for limit in work.sets if limit.account not in late]
+        limits.confirm(writer, confirmed, now=bank.clock())
+        limits.forget(writer, [freed for freed in work.releases if freed.account not in late])
+
+
+def _bypassing(slurm: Associations, limit: str) -> list[str]:
+    """Name every QOS whose own limit wins over the bank's."""
+    return [
+        f"QOS {name} has {limit}={value} of its own: jobs in it are not stopped by a hold"
+        for name, value in assoc_mgr.qos_limits(slurm, limit).items()
+        if value != HELD
+    ]

@@ -1,0 +1,81 @@
+"""Accounts that Slurm has and that count for nobody in the bank."""
+
+from bank.ledger.amounts import format_su
+from bank.ledger.names import is_plain
+from bank.operations import periods
+from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster
+from bank.operations.files import log, newest
+from bank.operations.metering import Result, both, read_meters, slices
+from bank.policy import tree
+from bank.store import accounts
+from bank.store.accounts import Account
+from bank.store.connect import reading, writing
+
+
+def unknown_accounts(bank: Bank, result: Result) -> set[str]:
+    """Return the accounts that Slurm has and that count for nobody in the bank.
+
+    An account without users that only holds banked ones together is not one of them.
+    """
+    holding = _holding_banked_together(result)
+    with_users = {row.account for row in result.slurm.users}
+    return {
+        name
+        for name in result.slurm.accounts
+        if name != "root"
+        and name.startswith(bank.settings.project_prefix)
+        and name not in result.banked
+        and (name not in holding or name in with_users)
+    }
+
+
+def _holding_banked_together(result: Result) -> set[str]:
+    parents = {name: row.parent for name, row in result.slurm.accounts.items()}
+    return {above for name in result.banked for above in tree.ancestors(parents, name)}
+
+
+def strangers(result: Result, unknown: set[str]) -> set[str]:
+    """Return the unknown accounts that may be held or given SUs: none that is above a banked one.
+
+    Held, it would stop those below it that have SUs; given SUs, it would have to pay for them.
+    """
+    return unknown - _holding_banked_together(result)
+
+
+def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
+    """Give DEFAULT_ALLOCATION to each account that the bank never had, and read again."""
+    with reading(bank.database) as reader:
+        known = accounts.find_all(reader)
+    wanted = [
+        name
+        for name in sorted(strangers(result, unknown_accounts(bank, result)))
+        if is_plain(name) and _is_new(known, name)
+    ]
+    given = format_su(bank.settings.default_allocation)
+    names: list[str] = []
+    for some in slices(wanted):
+        with writing(bank.database, dry_run=dry_run) as writer:
+            # Somebody may have inserted one since.
+            known = accounts.find_many(writer, some)
+            new = [name for name in some if _is_new(known, name)]
+            for name in new:
+                periods.open_account(
+                    bank, writer, name, bank.settings.default_allocation, reason="unknown account"
+                )
+            opened = accounts.find_many(writer, new)
+        names += new
+        if new and not dry_run:
+            log(bank, "allocate", **newest(opened.values()))
+    if not names:
+        return result
+    were = "would be" if dry_run else "were"
+    result.notes.append(
+        f"{len(names)} unknown accounts {were} given {given} SUs each: {', '.join(names)}"
+    )
+    return result if dry_run else both(result, read_meters(bank, cluster))
+
+
+def _is_new(known: dict[str, Account], name: str) -> bool:
+    """Tell whether the bank never had an account: one that was deleted is given nothing."""
+    return name not in known or not known[name].period_started_on

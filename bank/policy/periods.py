@@ -1,0 +1,55 @@
+"""Periods: on which day one ends, and when the next began.
+
+Days are those of the calendar where the bank runs, so neither the length of a year nor daylight
+saving changes their number.
+"""
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+ENDING, ENDED = "period_ending", "period_ended"
+EVENTS = (ENDING, ENDED)
+# What the verb three_month_check has always meant.
+_ENDING_DAYS = 90
+
+
+class Period(NamedTuple):
+    """A period.
+
+    Attributes:
+        last_day: the last day that belongs to it.
+        days_left: from today to that day; below 0 when it is over.
+        event: ENDED, ENDING where it ends within three months, or None.
+    """
+
+    last_day: date
+    days_left: int
+    event: str | None
+
+
+def period(started_on: str, *, length_days: int, today: str) -> Period:
+    """Return a period as it stands today.
+
+    Args:
+        started_on: ISO date.
+        length_days: how many days after the first one the last one is.
+        today: ISO date.
+    """
+    last_day = date.fromisoformat(started_on) + timedelta(days=length_days)
+    days_left = (last_day - date.fromisoformat(today)).days
+    event = None
+    if days_left < 0:
+        event = ENDED
+    elif days_left <= _ENDING_DAYS:
+        event = ENDING
+    return Period(last_day, days_left, event)
+
+
+def next_start(started_on: str, *, length_days: int, today: str) -> str:
+    """Return the ISO date on which the period of today began, if each began when one ended.
+
+    A pass that comes days late does not shift the calendar of those that follow.
+    """
+    first, now = date.fromisoformat(started_on), date.fromisoformat(today)
+    whole = timedelta(days=length_days + 1)
+    return (first + (now - first) // whole * whole).isoformat()
