@@ -84,7 +84,7 @@ def apply(
         _write_result(bank, work, late)
         report.unconfirmed.extend(sorted(late))
     _tell(report, work, wanted, {limit.account for limit in ours if limit.value == HELD})
-    if report.held or report.limited:
+    if report.held or any(wanted.values()):
         report.notes.extend(_bypassing(slurm, name))
     return report
 
@@ -277,7 +277,7 @@ def _write_result(bank: Bank, work: Work, late: set[str]) -> None:
 def _bypassing(slurm: Associations, limit: str) -> list[str]:
     """Name every QOS whose own limit wins over the bank's."""
     return [
-        f"QOS {name} has {limit}={value} of its own: jobs in it are not stopped by a hold"
+        f"QOS {name} has {limit}={value} of its own: jobs in it are not stopped by the bank's"
         for name, value in assoc_mgr.qos_limits(slurm, limit).items()
         if value != HELD
     ]

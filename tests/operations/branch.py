@@ -1,5 +1,6 @@
 """A bank with a database of its own on the test cluster, and what really ran there."""
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -243,10 +244,14 @@ class Branch:
         """Set a limit by hand and wait until the controller has taken it."""
         self.sacctmgr("modify", "account", "where", f"name={name}", "set", limit)
         # The first of several TRES is enough: they are set in one go.
-        wanted = limit.split(",", maxsplit=1)[0].replace("=-1", "=N")
+        name_of, _, value = limit.split(",", maxsplit=1)[0].replace("=-1", "=N").rpartition("=")
+        field, _, resource = name_of.partition("=")
+        wanted = re.compile(
+            rf" {field}=" + (rf"(\S*,)?{resource}=" if resource else "") + rf"{value}\("
+        )
         question = ("scontrol", "-o", "show", "assoc_mgr", "flags=assoc", f"accounts={name}")
         self.lab.wait_for(
-            lambda: f" {wanted}(" in self.lab.run(*question),
+            lambda: wanted.search(self.lab.run(*question)),
             f"the controller to show {limit} of {name}",
         )
 
