@@ -1,0 +1,125 @@
+"""kill -9 of a pass that gives accounts native limits, changes them, and takes them back."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.steps import worth_killing
+from tests.crash.world import World, check_books, make_world
+from tests.lab import Lab
+
+COMMIT = "COMMIT"
+ORIGINAL = 7777
+# What each account has when the pass begins, and what it must have when it is done. Nothing is
+# used, so a limit is what is left, in minutes.
+BEFORE: dict[str, int | None] = {
+    "kept": 6000,
+    "raised": 6000,
+    "freed": 0,
+    "stopped": 6000,
+    "fresh": None,
+    "had": ORIGINAL,
+}
+AFTER: dict[str, int | None] = {
+    "kept": 6000,
+    "raised": 12000,
+    "freed": 300,
+    "stopped": 0,
+    "fresh": 6000,
+    "had": 6000,
+}
+ORIGINALS: dict[str, int | None] = {**dict.fromkeys(BEFORE), "had": ORIGINAL}
+
+
+def limits(world: World) -> dict[str, int | None]:
+    """Return GrpTRESMins=billing of each account, as the controller has it."""
+    text = world.lab.look("sshare", "-n", "-P", "-o", "Account,User,GrpTRESMins")
+    found: dict[str, int | None] = {}
+    for line in text.splitlines():
+        account, user, shown = line.rsplit("|", 2)
+        parts = dict(part.split("=") for part in shown.split(",") if part)
+        if not user and account.strip() in BEFORE:
+            found[account.strip()] = int(parts["billing"]) if "billing" in parts else None
+    return found
+
+
+def set_limits(world: World, wanted: dict[str, int | None]) -> None:
+    shown = limits(world)
+    for name, value in wanted.items():
+        if shown[name] != value:
+            minutes = -1 if value is None else value
+            where = ("where", f"account={name}", f"cluster={world.lab.cluster}")
+            change = f"GrpTRESMins=billing={minutes}"
+            world.lab.run("sacctmgr", "-i", "modify", "account", *where, "set", change)
+    world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
+
+
+def records(world: World) -> list[tuple[object, ...]]:
+    return world.query(
+        "SELECT account, limit_name, original, intent, value, replaced, confirmed_at IS NULL"
+        " FROM slurm_limit ORDER BY account"
+    )
+
+
+@pytest.fixture
+def world(lab: Lab, tmp_path: Path) -> World:
+    """Accounts of which each wants something else of the next pass."""
+    lab.make_accounts(list(BEFORE))
+    world = make_world(lab, tmp_path, ENFORCEMENT="limit")
+    for name in ("kept", "raised", "stopped"):
+        world.do("insert", name, "100")
+    world.do("insert", "freed", "0")
+    set_limits(world, BEFORE)
+    # What was written and not brought to Slurm, because it was killed then.
+    for line in ("add raised 100", "add freed 5", "modify stopped 0", "insert fresh 100"):
+        assert world.run(*line.split(), at=COMMIT).status is None
+    assert world.run("insert", "had", "100", at=COMMIT).status is None
+    return world
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("way", ["limit", "hold"])
+def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> None:
+    template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+    settings = world.settings.read_text()
+    start, done, mine = BEFORE, AFTER, sorted(AFTER)
+    if way == "hold":
+        # From native limits back to holds: nothing is left behind but the one hold.
+        world.do("enforce")
+        template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        world.settings.write_text(settings.replace("'limit'", "'hold'"))
+        start, done, mine = AFTER, ORIGINALS, ["stopped"]
+
+    def restart() -> None:
+        for path in world.directory.glob("bank.*"):
+            path.unlink()
+        for path, content in template.items():
+            path.write_bytes(content)
+        if way == "hold":
+            world.set_limit("stopped", -1)
+        set_limits(world, start)
+
+    restart()
+    whole = world.do("enforce")
+    assert limits(world) == done
+    wanted = records(world)
+    assert [record[0] for record in wanted] == mine
+    points = worth_killing(whole.trace)
+    healed: set[str] = set()
+    for point in points:
+        restart()
+        ended = world.run("enforce", at=point)
+        assert ended.status is None or point not in worth_killing(ended.trace)
+        ended.wait_for_left()
+        check_books(world)
+        state = repr((records(world), limits(world)))
+        if state not in healed:
+            again = world.run("enforce")
+            # Nothing that the bank set itself is taken for a change or a stop by others.
+            assert (again.status, again.err, "others" in again.out) == (0, "", False), again
+            assert limits(world) == done, point
+            assert records(world) == wanted, point
+            assert COMMIT not in world.do("enforce").trace
+            healed.add(state)
+    print(f"enforce: killed at {len(points)} moments, {len(healed)} healed")
+    assert len(healed) > 3
