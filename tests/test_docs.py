@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 USAGE = slurm_bank.__doc__ or ""
-# What the documentation calls the cluster and the directory of the database.
-CLUSTER, DIRECTORY = "hpc", "/var/lib/slurm_bank"
+# What the documentation calls the cluster and the directories of the database and the settings.
+CLUSTER, DIRECTORY, SETTINGS = "hpc", "/var/lib/slurm_bank", "/etc/slurm_bank"
 USED = 12 * 3600
 
 
@@ -179,9 +179,10 @@ def test_console_sessions_of_the_readme_print_what_it_says(lab: Lab, tmp_path: P
     environment = environment_for(lab, tmp_path)
     typed = list(sessions(README))
     assert typed
+    here = str(tmp_path)
     for command, expected in typed:
         shown = run_in_terminal(
-            ["/bin/sh", "-c", command.replace(DIRECTORY, str(tmp_path))],
+            ["/bin/sh", "-c", command.replace(DIRECTORY, here).replace(SETTINGS, here)],
             environment=environment,
             directory=ROOT,
         )
