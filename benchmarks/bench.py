@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from bank.slurm import assoc_mgr
 from benchmarks.measure import Action, both, compare, machine, process
 from tests.lab import JOB_USERS, Lab
 
@@ -20,6 +23,8 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 COMMANDS = ("scontrol", "sshare", "sacctmgr", "sacct", "squeue")
 HELD = 200
 OLD_WAY = 20
+AT_ONCE = 16
+NATIVE_LIMIT = "GrpTRESMins=billing"
 
 
 class Row(NamedTuple):
@@ -112,8 +117,8 @@ def passes(bench: Bench) -> Iterator[Row]:
 def holds(bench: Bench) -> Iterator[Row]:
     """A pass that must hold many accounts at once."""
     names = bench.add_accounts("held", HELD, 0)
-    release = bench.slurm(*_change(bench, names, "-1"))
-    hold = bench.slurm(*_change(bench, names, "0"))
+    release = bench.slurm(*_change(bench, names, "GrpTRESMins=cpu=-1"))
+    hold = bench.slurm(*_change(bench, names, "GrpTRESMins=cpu=0"))
     found = compare(both(release, bench.bank("enforce")), both(release, hold), 7)
     yield _row(
         f"a pass that holds {HELD} accounts (and their release by hand)",
@@ -126,9 +131,9 @@ def holds(bench: Bench) -> Iterator[Row]:
     yield Row(f"changing `sacctmgr` calls to hold {HELD} accounts", calls, "one", 1, calls, "1")
 
 
-def _change(bench: Bench, names: Sequence[str], cpu: str) -> list[str]:
+def _change(bench: Bench, names: Sequence[str], change: str) -> list[str]:
     where = [f"cluster={bench.lab.cluster}", f"account={','.join(names)}"]
-    return ["sacctmgr", "-i", "modify", "account", "where", *where, "set", f"GrpTRESMins=cpu={cpu}"]
+    return ["sacctmgr", "-i", "modify", "account", "where", *where, "set", change]
 
 
 def _sacctmgr_calls(bench: Bench) -> int:
@@ -144,6 +149,40 @@ def _sacctmgr_calls(bench: Bench) -> int:
     bench.bank("enforce")()
     bench.write_settings()
     return sum(line.startswith("sacctmgr -i modify") for line in log.read_text().splitlines())
+
+
+def limits(bench: Bench, names: Sequence[str], where: str, allowed: str) -> Iterator[Row]:
+    """A limit of its own for each account, which no single call can write."""
+    # Never a value again: slurmdbd does not tell the controller of one that it already has.
+    fresh = count(1)
+
+    def write(at_once: int) -> None:
+        wanted = {name: next(fresh) for name in names}
+        calls = [
+            bench.slurm(*_change(bench, [name], f"{NATIVE_LIMIT}={minutes}"))
+            for name, minutes in wanted.items()
+        ]
+        with ThreadPoolExecutor(at_once) as pool:
+            for ended in [pool.submit(call) for call in calls]:
+                ended.result()
+        if _native_limits(bench, names) != wanted:
+            raise RuntimeError(f"not all of {len(names)} limits reached the controller")
+
+    found = compare(lambda: write(AT_ONCE), lambda: write(1), 3)
+    yield _row(
+        f"a limit of its own for each of {len(names)} accounts, {AT_ONCE} `sacctmgr` at once,"
+        f" {where}",
+        found,
+        "one after the other",
+        allowed,
+    )
+    bench.slurm(*_change(bench, names, f"{NATIVE_LIMIT}=-1"))()
+
+
+def _native_limits(bench: Bench, names: Sequence[str]) -> dict[str, int | None]:
+    output = bench.lab.run(*assoc_mgr.arguments(None, names))
+    rows = assoc_mgr.read(output, bench.lab.cluster).accounts
+    return {name: assoc_mgr.limit(row, NATIVE_LIMIT) for name, row in rows.items()}
 
 
 def old_way(bench: Bench) -> Iterator[Row]:
@@ -181,6 +220,14 @@ def growth(small: Bench, large: Bench) -> Iterator[Row]:
 def _row(what: str, found: tuple[float, float, float], against: str, allowed: str) -> Row:
     seconds, against_seconds, ratio = found
     return Row(what, seconds * 1000, against, against_seconds * 1000, ratio, allowed)
+
+
+@contextmanager
+def plain_bench() -> Iterator[Bench]:
+    """Start a small cluster whose messages wait for acknowledgements, as a site's do."""
+    directory = tempfile.TemporaryDirectory(prefix="slurm-bank-bench-")
+    with directory as name, Lab(f"bench_plain_{os.getpid()}", is_quick=False) as lab:
+        yield Bench(lab, Path(name))
 
 
 @contextmanager
@@ -230,7 +277,8 @@ def document(rows: Sequence[Row]) -> str:
     return f"""# Benchmarks
 
 `scripts/bench` starts two private clusters, one with 1,000 accounts and one with 10,000, each
-account with a user, and prints this table; `scripts/bench --write` keeps it here. Two commands are
+account with a user, then a small one where each message to slurmdbd is delayed as on a site's
+network, and prints this table; `scripts/bench --write` keeps it here. Two commands are
 timed in turn, as whole processes; a figure is the median, a ratio the median of the ratios pair by
 pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
 
@@ -252,6 +300,12 @@ def main(argv: Sequence[str]) -> int:
             rows += part
         rows += holds(small)
         rows += old_way(small)
+        some = [f"acc{number:05d}" for number in range(HELD)]
+        rows += limits(small, some, "quick messages to slurmdbd", "1")
+    with plain_bench() as plain:
+        some = [f"lim{number:05d}" for number in range(OLD_WAY)]
+        plain.lab.make_accounts(some)
+        rows += limits(plain, some, "each message delayed by 43 ms", "0.25")
     sys.stdout.write(table(rows) + "\n")
     if "--write" in argv:
         DOCUMENT.write_text(document(rows))

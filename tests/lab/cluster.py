@@ -33,6 +33,8 @@ class Lab(Client):
         directory: where everything of it lies; by default below ``layout.home()``.
         say: gets a line for each step that takes time.
         parent: the first cluster, for one that shares its slurmdbd, MariaDB and munge.
+        is_quick: without it the daemons talk over the plain 127.0.0.1, and sacctmgr is as slow as
+            on a site's network (see ``machine.loopback``).
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Lab(Client):
         *,
         say: Callable[[str], None] = keep_quiet,
         parent: "Lab | None" = None,
+        is_quick: bool = True,
     ) -> None:
         self.directory = (directory or layout.home() / name).absolute()
         super().__init__(layout.check_name(name), self.directory / "etc" / "slurm.conf")
         self.parent = parent
+        self.is_quick = is_quick
         self.say = say
         self._record: layout.Record | None = None
 
@@ -165,8 +169,13 @@ class Lab(Client):
             slurmdbd_port=self.parent.record.slurmdbd_port if self.parent else dbd,
             nodes=tuple(nodes),
             parent=str(self.parent.directory) if self.parent else "",
-            address=self.parent.record.address if self.parent else machine.loopback(self.say),
+            address=self._address(),
         )
+
+    def _address(self) -> str:
+        if self.parent is not None:
+            return self.parent.record.address
+        return machine.loopback(self.say) if self.is_quick else "127.0.0.1"
 
     def _remove_leftovers(self) -> None:
         self._record = layout.read_record(self.directory)
