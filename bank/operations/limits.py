@@ -1,25 +1,23 @@
 """Limits in Slurm: write the intent, change Slurm, ask the controller, write the result."""
 
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bank.errors import SlurmError
+from bank.operations import changes
 from bank.operations.bank import Bank
+from bank.operations.changes import Change
 from bank.operations.clusters import Cluster
 from bank.policy import enforcement
 from bank.policy.enforcement import HELD, Ours
 from bank.settings import Settings
-from bank.slurm import assoc_mgr, sacctmgr
+from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
-from bank.slurm.command import chunked, run
 from bank.store import limits
 from bank.store.connect import writing
 from bank.store.limits import Limit
 
 NATIVE_LIMIT = "GrpTRESMins=billing"
-_LONGEST_POLL_SECONDS = 0.5
 _BILLING_SECONDS_PER_MINUTE = 60
 
 
@@ -73,14 +71,14 @@ def apply(
         dry_run: decide only.
     """
     name = limit_name(bank.settings)
-    present = _present(slurm, {name, *(limit.limit for limit in ours)})
+    present = changes.shown_limits(slurm, {name, *(limit.limit for limit in ours)})
     report = Done([], [], [], [], [], [], [])
     work = _decided(bank, cluster, slurm, wanted, ours, present, report)
     # An account of the same name that is made again has no limit, and not the original of this one.
     work.forgotten.extend(limit for limit in ours if limit.account not in slurm.accounts)
     if not dry_run and any(work):
         _write_intent(bank, work)
-        late = _change(bank, cluster, work)
+        late = changes.make(bank, cluster, _changes(work))
         _write_result(bank, work, late)
         report.unconfirmed.extend(sorted(late))
     _tell(report, work, wanted, {limit.account for limit in ours if limit.value == HELD})
@@ -105,14 +103,6 @@ def _tell(report: Done, work: Work, wanted: Mapping[str, int | None], were_held:
     for names in (report.held_now, report.released, report.held, report.held_by_others):
         names.sort()
     report.limited.sort()
-
-
-def _present(slurm: Associations, names: Iterable[str]) -> dict[str, dict[str, int | None]]:
-    """Return each limit of each account as the controller has it."""
-    return {
-        name: {account: assoc_mgr.limit(row, name) for account, row in slurm.accounts.items()}
-        for name in names
-    }
 
 
 def _decided(
@@ -216,55 +206,13 @@ def _write_intent(bank: Bank, work: Work) -> None:
         limits.forget(writer, work.forgotten)
 
 
-def _change(bank: Bank, cluster: Cluster, work: Work) -> set[str]:
-    """Change Slurm, and wait until the controller shows it.
-
-    Returns:
-        The accounts for which it does not.
-    """
-    values: dict[tuple[str, int | None], list[str]] = defaultdict(list)
-    # What stops accounts goes first.
-    for one in sorted(work.sets, key=lambda limit: limit.value != HELD):
-        values[one.limit, one.value].append(one.account)
-    for freed in work.releases:
-        values[freed.limit, freed.original].append(freed.account)
-    failures: list[SlurmError] = []
-    for (limit, value), names in values.items():
-        for chunk in chunked(sorted(names)):
-            question = sacctmgr.limit_arguments(cluster.name, chunk, limit, value)
-            try:
-                run(bank.slurm, question)
-            except SlurmError as error:
-                # What it did before it failed, the controller will say.
-                failures.append(error)
-    late = _not_shown(bank, cluster, values) if values else set()
-    if failures and late:
-        bank.warn(f"sacctmgr did not change everything: {failures[0]}")
-    return late
-
-
-def _not_shown(
-    bank: Bank, cluster: Cluster, values: Mapping[tuple[str, int | None], Sequence[str]]
-) -> set[str]:
-    deadline = time.monotonic() + bank.settings.confirm_seconds
-    pause = 0.01
-    every = sorted({name for names in values.values() for name in names})
-    while True:
-        shown: dict[str, dict[str, int | None]] = {limit: {} for limit, _ in values}
-        for chunk in chunked(every):
-            output = run(bank.slurm, assoc_mgr.arguments(cluster.on, chunk))
-            for limit, found in _present(assoc_mgr.read(output, cluster.name), shown).items():
-                shown[limit].update(found)
-        late = {
-            name
-            for (limit, value), names in values.items()
-            for name in names
-            if shown[limit].get(name, -1) != value
-        }
-        if not late or time.monotonic() + pause > deadline:
-            return late
-        time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_POLL_SECONDS)
+def _changes(work: Work) -> list[Change]:
+    """Return what is to be done in Slurm, in order: what stops accounts goes first."""
+    sets = sorted(work.sets, key=lambda limit: limit.value != HELD)
+    return [
+        *(Change(one.account, one.limit, one.value) for one in sets),
+        *(Change(one.account, one.limit, one.original) for one in work.releases),
+    ]
 
 
 def _write_result(bank: Bank, work: Work, late: set[str]) -> None:

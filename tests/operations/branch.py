@@ -14,7 +14,7 @@ from bank.settings import Settings
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
 from bank.store.read import Standing
-from tests.lab import Lab
+from tests.lab import Lab, bulk, layout
 
 SU = 3600
 ADA, BOB = "lab-ada", "lab-bob"
@@ -263,6 +263,24 @@ class Branch:
             f"format={','.join(names)}",
         )
         return dict(zip(names, text.strip("\n").split("|"), strict=True))
+
+    def store_limit(self, name: str, limits: str) -> None:
+        """Write an account's GrpTRESMins into slurmdbd's database, of which nobody is told.
+
+        Args:
+            name: the account.
+            limits: as slurmdbd keeps them: cpu is TRES 1, billing is 5.
+        """
+        bulk.query(
+            layout.database_socket(self.lab.directory),
+            f"UPDATE {self.lab.cluster}_assoc_table SET grp_tres_mins = '{limits}'"  # noqa: S608
+            f" WHERE acct = '{name}' AND user = ''",
+        )
+
+    def shown_limits(self, name: str) -> str:
+        """Return an account's GrpTRESMins as the controller has it."""
+        rows = self.lab.run("sshare", "-nP", "-A", name, "-o", "GrpTRESMins").splitlines()
+        return rows[0].strip()
 
     def written(self) -> list[bytes]:
         """Return every byte of the database, which any commit changes."""

@@ -181,3 +181,23 @@ def test_both_ways_to_top_up_leave_the_same(branch: Branch, on_top_up: str) -> N
         assert branch.lab.raw_usage(name) == standing.used == ran
     branch.agrees(**{name: ran})
     assert branch.warnings == []
+
+
+@pytest.mark.parametrize(("su", "stored"), [(0, "1=0"), (None, ""), (500, "5=30000")])
+def test_what_slurmdbd_has_and_the_controller_has_not_is_said_again(
+    branch: Branch, su: int | None, stored: str
+) -> None:
+    """So it is where one of them was killed between the two; the same value is not passed on."""
+    way = "limit" if su else "hold"
+    branch.set(enforcement=way, confirm_seconds=2)
+    branch.open("untold", 1 if su is None else 1000)
+    if su is None:
+        # A release: the database has no limit any more, the controller holds.
+        movements.modify(branch.bank, Command("modify", "untold", 0))
+        assert branch.limits("untold")["GrpTRESMins"] == "cpu=0"
+    branch.store_limit("untold", stored)
+    amount = None if su is None else su * SU
+    movements.modify(branch.bank, Command("modify", "untold", amount))
+    assert branch.warnings == []
+    wanted = {0: "cpu=0", None: "", 500: "billing=30000"}[su]
+    assert branch.shown_limits("untold") == branch.limits("untold")["GrpTRESMins"] == wanted
