@@ -136,9 +136,10 @@ def _print_period(period: dict[str, Any], arguments: Arguments) -> None:
         print_json(period)
         return
     left = period["days_left"]
-    ends = f"ends on {period['period_ends_on']}, in {left} days"
+    days = "1 day" if abs(left) == 1 else f"{abs(left)} days"
+    ends = f"ends on {period['period_ends_on']}, {f'in {days}' if left else 'today'}"
     if left < 0:
-        ends = f"ended on {period['period_ends_on']}, {-left} days ago"
+        ends = f"ended on {period['period_ends_on']}, {days} ago"
     without = "" if period["has_end"] else "; it has no limit to end with it"
     print_line(
         f"Account {period['account']}: its period began on {period['period_started_on']} and {ends}"

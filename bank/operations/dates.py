@@ -1,6 +1,6 @@
 """Dates: which periods are over or end soon, and what is then done."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bank.operations import notices, periods
@@ -8,13 +8,15 @@ from bank.operations.bank import Bank
 from bank.operations.files import log, newest
 from bank.operations.looking import no_such_account
 from bank.policy import periods as calendar
-from bank.policy.periods import ENDED, ENDING, Period
+from bank.policy.periods import ENDED, ENDING, Period, is_held_for
 from bank.store import accounts, read
-from bank.store.connect import reading, writing
+from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
 
-# How the reason of a hold begins that is there because a period is over.
-_HELD_FOR = "its period ended on "
+# More names than this are counted and not listed.
+_NAMES_SHOWN = 20
+# Accounts that are changed in one transaction, so that nobody waits long for the lock.
+_AT_ONCE = 200
 
 
 class Dates(NamedTuple):
@@ -23,11 +25,14 @@ class Dates(NamedTuple):
     Attributes:
         ended: accounts whose periods are over, with their last days.
         renewed: accounts for which a new period was started.
+        holds: accounts that are to be held from now on because their periods are over, with the
+            reason, and with None those that are so no more.
         notes: sentences for a person.
     """
 
     ended: dict[str, str]
     renewed: list[str]
+    holds: dict[str, str | None]
     notes: list[str]
 
 
@@ -47,29 +52,34 @@ def mind_all(
         dry_run: do nothing.
     """
     is_on = is_asked or bank.settings.check_dates
-    report = Dates({}, [], [])
+    report = Dates({}, [], {}, [])
     if not is_on and not _held_for_dates(bank):
         return report
     standings, found = _look(bank, only)
-    if is_on and bank.settings.on_end == "renew":
+    is_to_renew = bank.settings.on_end == "renew"
+    if is_on and is_to_renew:
         over = sorted(name for name, period in found.items() if period.event == ENDED)
         if over and not is_all_read:
             report.notes.append("no period is renewed before all clusters were read")
         elif over:
             report.renewed.extend(_renew(bank, over, dry_run=dry_run))
             standings, found = _look(bank, only)
+    # One that is to be renewed does not end for its people.
     ended = {
         name: period.last_day.isoformat()
         for name, period in found.items()
-        if period.event == ENDED and _has_an_end(standings[name]) and name not in report.renewed
+        if period.event == ENDED and _has_an_end(standings[name]) and not is_to_renew
     }
+    report.holds.update(_holds(bank, standings, found, ended, is_on=is_on))
     if not dry_run:
-        _hold(bank, standings, found, ended, is_on=is_on)
+        _hold(bank, report.holds)
     if is_on:
         report.ended.update(ended)
         report.notes.extend(_sentences(bank, report, dry_run=dry_run))
         if not dry_run:
-            notices.mind(bank, _events(standings, found), calendar.EVENTS, standings, only)
+            events = _events(standings, found)
+            told = {key: events[key] for key in events if key[1] == ENDING or key[0] in ended}
+            notices.mind(bank, told, calendar.EVENTS, standings, only)
     return report
 
 
@@ -155,73 +165,90 @@ def _events(standings: Mapping[str, Standing], found: Mapping[str, Period]) -> n
     }
 
 
-def _renew(bank: Bank, names: Iterable[str], *, dry_run: bool) -> list[str]:
-    """Start the next period of each account, with the same limit; one transaction an account."""
-    renewed = []
-    for name in names:
+def _renew(bank: Bank, names: Sequence[str], *, dry_run: bool) -> list[str]:
+    """Start the next period of each account, with the same limit."""
+    renewed: list[str] = []
+    for start in range(0, len(names), _AT_ONCE):
         with writing(bank.database, dry_run=dry_run) as writer:
-            standing = read.standing(writer, name)
-            # Somebody may have started one since.
-            if standing is None or _period(bank, standing, bank.today()).event != ENDED:
-                continue
-            started_on = standing.account.period_started_on
-            assert started_on is not None
-            begins = calendar.next_start(
-                started_on, length_days=bank.settings.proposal_length_days, today=bank.today()
-            )
-            reason = f"the period that began on {started_on} is over"
-            periods.start(bank, writer, standing, reason, None, started_on=begins)
-            accounts.show(writer, bank.database, [name])
-            account = accounts.find(writer, name)
-        assert account is not None
-        if not dry_run:
-            log(bank, "renew", account=name, period_started_on=begins, **newest([account]))
-        renewed.append(name)
+            begun = [name for name in names[start : start + _AT_ONCE] if _start(bank, writer, name)]
+            accounts.show(writer, bank.database, begun)
+            changed = accounts.find_many(writer, begun)
+        if begun and not dry_run:
+            started = {name: account.period_started_on for name, account in changed.items()}
+            log(bank, "renew", period_started_on=started, **newest(changed.values()))
+        renewed.extend(begun)
     return renewed
 
 
-def _hold(
+def _start(bank: Bank, writer: Writer, name: str) -> bool:
+    """Start the next period of an account, unless somebody has done so since."""
+    standing = read.standing(writer, name)
+    today = bank.today()
+    if standing is None or _period(bank, standing, today).event != ENDED:
+        return False
+    started_on = standing.account.period_started_on
+    assert started_on is not None
+    length_days = bank.settings.proposal_length_days
+    begins = calendar.next_start(started_on, length_days=length_days, today=today)
+    reason = f"the period that began on {started_on} is over"
+    periods.start(bank, writer, standing, reason, None, started_on=begins)
+    return True
+
+
+def _holds(
     bank: Bank,
     standings: Mapping[str, Standing],
     minded: Iterable[str],
     ended: Mapping[str, str],
     *,
     is_on: bool,
-) -> None:
-    """Bring the holds that are there because a period is over to what they should be."""
+) -> dict[str, str | None]:
+    """Return which holds that are there because a period is over are to be changed, and to what."""
     wanted: dict[str, str | None] = {}
     for name in minded:
         reason = standings[name].account.hold_reason
         if name in ended and bank.settings.on_end == "hold":
-            if is_on and reason is None:
-                wanted[name] = reason_of(ended[name])
+            why = calendar.hold_reason(ended[name])
+            # One that is held by hand has its reason.
+            if (is_on and reason is None) or (is_held_for(reason) and reason != why):
+                wanted[name] = why
         elif is_held_for(reason):
             wanted[name] = None
-    for name, reason in wanted.items():
+    return wanted
+
+
+def _hold(bank: Bank, wanted: Mapping[str, str | None]) -> None:
+    """Write down the holds that are there because a period is over."""
+    names = list(wanted)
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
         with writing(bank.database) as writer:
-            fields: dict[str, accounts.Value] = {"hold_reason": reason}
-            why = "" if reason is not None else "its period is not over any more"
-            accounts.change(writer, name, fields, actor=bank.actor, reason=why, now=bank.clock())
-            account = accounts.find(writer, name)
-        assert account is not None
-        log(bank, "period_hold", account=name, hold_reason=reason, **newest([account]))
+            known = accounts.find_many(writer, some)
+            # Somebody may have held one by hand since we looked.
+            some = [name for name in some if _may_change(known[name].hold_reason)]
+            for name in some:
+                fields: dict[str, accounts.Value] = {"hold_reason": wanted[name]}
+                now = bank.clock()
+                accounts.change(writer, name, fields, actor=bank.actor, reason="", now=now)
+            changed = accounts.find_many(writer, some)
+        reasons = {name: wanted[name] for name in some}
+        log(bank, "period_hold", hold_reasons=reasons, **newest(changed.values()))
 
 
-def reason_of(last_day: str) -> str:
-    """Return the reason of a hold that is there because a period is over."""
-    return f"{_HELD_FOR}{last_day}"
-
-
-def is_held_for(reason: str | None) -> bool:
-    """Tell whether a hold is there because a period is over."""
-    return reason is not None and reason.startswith(_HELD_FOR)
+def _may_change(reason: str | None) -> bool:
+    return reason is None or is_held_for(reason)
 
 
 def _sentences(bank: Bank, report: Dates, *, dry_run: bool) -> Iterable[str]:
     if report.renewed:
         were = "would be" if dry_run else "were"
-        yield f"new periods {were} started for {', '.join(report.renewed)}"
+        yield f"new periods {were} started for {_listed(report.renewed)}"
     if report.ended:
         what = "held until a new one is started" if bank.settings.on_end == "hold" else "reported"
-        names = ", ".join(f"{name} on {day}" for name, day in report.ended.items())
-        yield f"periods that are over ({what}): {names}"
+        days = [f"{name} on {day}" for name, day in report.ended.items()]
+        yield f"periods that are over ({what}): {_listed(days)}"
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -172,14 +172,14 @@ def run_pass(
             except BankError as error:
                 failures.append(failure(bank, cluster.name, error))
         # Where nothing could be read nothing is decided, not even from the books.
-        dated = Dates({}, [], [])
+        dated = Dates({}, [], {}, [])
         if looks:
             dated = dates.mind_all(
                 bank, only, is_asked=is_date_asked, is_all_read=not failures, dry_run=dry_run
             )
         books = _read_books(bank, [cluster for cluster, _ in looks])
         if dry_run:
-            books = books._replace(standings=_as_if_done(bank, books.standings, looks, dated))
+            books = books._replace(standings=_as_if_done(books.standings, looks, dated))
         passes = []
         for cluster, result in looks:
             try:
@@ -291,7 +291,7 @@ def _is_to_hold(
 
 
 def _as_if_done(
-    bank: Bank, standings: dict[str, Standing], looks: list[tuple[Cluster, Result]], dated: Dates
+    standings: dict[str, Standing], looks: list[tuple[Cluster, Result]], dated: Dates
 ) -> dict[str, Standing]:
     """Return where accounts would stand if a dry run had written what it found."""
     extra = dict.fromkeys(standings, 0)
@@ -309,10 +309,9 @@ def _as_if_done(
     }
     for name in dated.renewed:
         done[name] = done[name]._replace(used=0)
-    for name, last_day in dated.ended.items():
-        if bank.settings.on_end == "hold":
-            account = done[name].account._replace(hold_reason=dates.reason_of(last_day))
-            done[name] = done[name]._replace(account=account)
+    for name, reason in dated.holds.items():
+        account = done[name].account._replace(hold_reason=reason)
+        done[name] = done[name]._replace(account=account)
     return done
 
 

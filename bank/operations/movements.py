@@ -13,7 +13,8 @@ from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest, only_one
 from bank.operations.looking import describe, describe_soon, no_such_account
 from bank.operations.metering import observe, read_meters
-from bank.store import accounts, limits, read, requests
+from bank.policy.periods import is_held_for
+from bank.store import accounts, limits, notices, read, requests
 from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.post import post
@@ -258,7 +259,7 @@ def _modify(bank: Bank, writer: Writer, command: Command) -> None:
     now = bank.clock()
     fields: dict[str, accounts.Value] = {
         "is_unlimited": command.amount is None,
-        "period_started_on": bank.today(),
+        **periods.beginning(account, bank.today()),
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=command.reason, now=now)
     if command.amount is None:
@@ -313,7 +314,8 @@ def _reset_usage(bank: Bank, writer: Writer, command: Command) -> None:
 
 def _hold(bank: Bank, writer: Writer, command: Command) -> None:
     account = _standing(writer, command.account).account
-    reason = command.reason or account.hold_reason or f"ordered by {bank.actor}"
+    before = None if is_held_for(account.hold_reason) else account.hold_reason
+    reason = command.reason or before or f"ordered by {bank.actor}"
     accounts.change(
         writer,
         account.name,
@@ -333,6 +335,7 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
             f"Account {command.account} has {left}: withdraw them first, or delete it with --force",
         )
     periods.close_books(bank, writer, standing, command.reason, command.key)
+    notices.clear_all(writer, command.account, now=bank.clock())
     has_nothing = standing.left is not None and standing.left <= 0
     fields: dict[str, accounts.Value] = {
         "is_open": False,
@@ -340,7 +343,9 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
     }
     # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
     # stays one until release_hold.
-    if standing.account.hold_reason is None and (has_nothing or standing.holds):
+    hold_reason = standing.account.hold_reason
+    is_held = has_nothing or standing.holds or is_held_for(hold_reason)
+    if is_held and (hold_reason is None or is_held_for(hold_reason)):
         fields["hold_reason"] = periods.DELETED_WHILE_HELD
     accounts.change(
         writer,

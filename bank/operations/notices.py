@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bank.errors import Busy, NotPermitted, NotTold
+from bank.errors import BankError, Busy, NotPermitted, NotTold, SettingsError
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
 from bank.operations.files import log, only_one
@@ -17,6 +17,8 @@ from bank.store.read import Standing
 
 # All telling of one pass together: a slow mail server must not make passes pile up.
 _ALL_SECONDS = 60
+# A program that failed so often in a pass fails for all; the next pass begins with the others.
+_MOST_FAILURES = 10
 
 # What is so now, by account and event, with what is to be told of it.
 Events = Mapping[tuple[str, str], dict[str, Any]]
@@ -52,7 +54,7 @@ def mind(
     kinds: Sequence[str],
     standings: Mapping[str, Standing],
     only: str | None,
-) -> set[tuple[str, str]]:
+) -> None:
     """Bring the record of some kinds of event to what is so now.
 
     Args:
@@ -61,44 +63,54 @@ def mind(
         kinds: the events that were looked for.
         standings: the accounts that are open; the events of the others are over.
         only: the one account that was looked at, None for all.
-
-    Returns:
-        What has come about since.
     """
     with reading(bank.database) as reader:
         is_open = notices.find_open(reader)
     raised, cleared = _difference(now, is_open, kinds, standings, only)
     if not raised and not cleared:
-        return set()
+        return
     with writing(bank.database) as writer:
         # Another process may have been quicker since we looked.
         is_open = notices.find_open(writer)
         raised, cleared = _difference(now, is_open, kinds, standings, only)
-        contents = {key: json.dumps(now[key]) for key in raised}
-        notices.write_raised(writer, contents, now=bank.clock())
         notices.write_cleared(writer, cleared, now=bank.clock())
+        contents = {key: json.dumps(now[key]) for key in raised}
+        # A clock that was set back over midnight ends no period twice.
+        notices.reopen(writer, {key: contents[key] for key in raised if key[1] in periods.EVENTS})
+        notices.write_raised(writer, contents, now=bank.clock())
         notices.show_flags(writer, bank.database, {name for name, _ in (*raised, *cleared)})
     for name, event in raised:
         log(bank, event, account=name, **now[name, event])
-    return set(raised)
 
 
 def _difference(
     now: Events,
-    is_open: set[tuple[str, str]],
+    is_open: Mapping[tuple[str, str], str],
     kinds: Sequence[str],
     standings: Mapping[str, Standing],
     only: str | None,
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return what has come about and what is over."""
-    mine = {key for key in now if only in (None, key[0])}
-    before = {
-        (name, event)
-        for name, event in is_open
-        if only in (None, name) and (event in kinds or name not in standings)
-    }
     # In the order in which they were found: the lower threshold before the upper one.
-    return [key for key in now if key in mine - before], sorted(before - mine)
+    raised = [
+        key
+        for key, content in now.items()
+        if only in (None, key[0]) and not _is_told_by(is_open.get(key), key[1], content)
+    ]
+    anew = {*raised}
+    cleared = [
+        key
+        for key in is_open
+        if only in (None, key[0])
+        and (key[1] in kinds or key[0] not in standings)
+        and (key not in now or key in anew)
+    ]
+    return raised, cleared
+
+
+def _is_told_by(told: str | None, event: str, content: dict[str, Any]) -> bool:
+    """Tell whether an open notice says what is so; of another period it does not."""
+    return told is not None and (event not in periods.EVENTS or json.loads(told) == content)
 
 
 def tell_all(bank: Bank) -> None:
@@ -113,37 +125,52 @@ def tell_all(bank: Bank) -> None:
         return
     try:
         with only_one(bank, "notify", wait_seconds=0):
-            with reading(bank.database) as reader:
-                unsent = notices.find_unsent(reader)
-            _tell_some(bank, path, unsent)
+            _tell_unsent(bank, path)
     except Busy:
         # Another process is telling them.
         return
 
 
-def _tell_some(bank: Bank, path: str, unsent: Iterable[Notice]) -> None:
+def _tell_unsent(bank: Bank, path: str) -> None:
+    try:
+        with reading(bank.database) as reader:
+            unsent = notices.find_unsent(reader)
+        _tell_some(bank, path, unsent)
+    except Busy as error:
+        bank.warn(f"not all was told, the next pass goes on: {error}")
+
+
+def _tell_some(bank: Bank, path: str, unsent: Sequence[Notice]) -> None:
     # Imported here: without a program of the site's nothing is told.
     from bank.notify import program
 
     deadline = time.monotonic() + _ALL_SECONDS
+    failures: list[BankError] = []
     for notice in unsent:
-        if time.monotonic() > deadline:
-            bank.warn(f"not all was told within {_ALL_SECONDS} s: the next pass goes on")
-            return
+        # One that is begun has all its time: if it were ended early, it might be told twice.
+        if time.monotonic() + program.LONGEST_SECONDS > deadline:
+            bank.warn(f"not all was told within {_ALL_SECONDS} s, the next pass goes on")
+            break
         with writing(bank.database) as writer:
-            notices.write_try(writer, notice)
+            is_to_tell = notices.write_try(writer, notice)
+        if not is_to_tell:
+            continue
         try:
             program.tell(path, _event(notice))
-        except (NotTold, NotPermitted) as error:
-            what = f"{notice.event} of {notice.account}"
-            bank.warn(f"{what} was not told, the next pass tries again: {error}")
+        except (NotTold, NotPermitted, SettingsError) as error:
+            failures.append(error)
             log(bank, "not_told", account=notice.account, what=notice.event, why=str(error))
-            if isinstance(error, NotPermitted):
-                return
+            if len(failures) == _MOST_FAILURES or not isinstance(error, NotTold):
+                break
             continue
         with writing(bank.database) as writer:
             notices.write_sent(writer, notice, now=bank.clock())
         log(bank, "told", account=notice.account, what=notice.event, crossing=notice.crossing)
+    if failures:
+        bank.warn(
+            f"{len(failures)} of {len(unsent)} events could not be told, the next pass tries again:"
+            f" {failures[0]}"
+        )
 
 
 def _event(notice: Notice) -> str:
@@ -156,6 +183,3 @@ def _event(notice: Notice) -> str:
         "at": at,
     }
     return json.dumps({**head, **json.loads(notice.content)}) + "\n"
-
-
-ALL_EVENTS = (*thresholds.THRESHOLDS, *periods.EVENTS)

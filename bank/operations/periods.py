@@ -2,6 +2,7 @@
 
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.operations.bank import Bank
+from bank.policy.periods import is_held_for
 from bank.store import accounts, meters, read
 from bank.store.accounts import Account
 from bank.store.connect import Writer
@@ -59,7 +60,7 @@ def open_account(
     fields: dict[str, accounts.Value] = {
         "is_open": True,
         "is_unlimited": amount is None,
-        "period_started_on": started_on or bank.today(),
+        **beginning(account, started_on or bank.today()),
         "grant_id": grant_id,
     }
     if account.hold_reason == DELETED_WHILE_HELD:
@@ -84,6 +85,19 @@ def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -
     meters.forgive_away(writer, account.name)
     for cluster, child, _ in below:
         meters.forgive(writer, cluster, [(account.name, child)], what="closed")
+
+
+def beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:
+    """Return what changes in an account's row when a period of it begins.
+
+    Args:
+        account: the account as it is.
+        started_on: ISO date.
+    """
+    fields: dict[str, accounts.Value] = {"period_started_on": started_on}
+    if is_held_for(account.hold_reason):
+        fields["hold_reason"] = None
+    return fields
 
 
 def close_use(
@@ -195,7 +209,7 @@ def start(
     now = bank.clock()
     grant_id = accounts.open_grant(writer, standing.account.account_id, kind="allocation", now=now)
     fields: dict[str, accounts.Value] = {
-        "period_started_on": started_on or bank.today(),
+        **beginning(standing.account, started_on or bank.today()),
         "grant_id": grant_id,
     }
     name = standing.account.name

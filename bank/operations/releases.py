@@ -3,12 +3,12 @@
 from typing import Any
 
 from bank.errors import BankError, Refusal
-from bank.operations import dates
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.files import log
 from bank.operations.limits import limit_name
 from bank.operations.looking import describe, no_such_account
+from bank.policy.periods import is_held_for
 from bank.store import accounts, limits
 from bank.store.connect import reading, writing
 
@@ -30,11 +30,9 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
     if not is_held and (account is None or not account.is_open):
         raise no_such_account(name)
     hold_reason = account.hold_reason if account is not None else None
-    if dates.is_held_for(hold_reason):
-        raise Refusal(
-            "period_ended",
-            f"Account {name} stays held: {hold_reason}; 'modify' and 'reset_usage' start a new one",
-        )
+    if is_held_for(hold_reason):
+        # The pass below lets it go where its period is not over any more.
+        hold_reason = None
     if hold_reason is not None and not dry_run:
         with writing(bank.database) as writer:
             changes: dict[str, str | int | bool | None] = {"hold_reason": None}
@@ -51,6 +49,7 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
         raise
     with reading(bank.database) as reader:
         state = describe(bank, reader, name)
+        account = accounts.find(reader, name)
     if any(name in done.held for done in passes) and not (dry_run and hold_reason):
         if not state["is_open"]:
             raise Refusal(
@@ -59,6 +58,12 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
                 " UNKNOWN_ACCOUNTS in the settings",
             )
         lifted = "the hold by hand is lifted, but " if hold_reason is not None else ""
+        if account is not None and is_held_for(account.hold_reason):
+            raise Refusal(
+                "period_ended",
+                f"Account {name} stays held: {lifted}{account.hold_reason}; 'modify' and"
+                " 'reset_usage' start a new one",
+            )
         raise Refusal(
             "nothing_left",
             f"Account {name} stays held: {lifted}of {state['limit_su']} SUs {state['used_su']} are"

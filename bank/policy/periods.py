@@ -4,6 +4,7 @@ Days are those of the calendar where the bank runs, so neither the length of a y
 saving changes their number.
 """
 
+import re
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ ENDING, ENDED = "period_ending", "period_ended"
 EVENTS = (ENDING, ENDED)
 # What the verb three_month_check has always meant.
 _ENDING_DAYS = 90
+# The reason of a hold that is there because a period is over.
+_HELD_FOR = "its period ended on "
+_HELD_FOR_A_DAY = re.compile(_HELD_FOR + r"\d{4}-\d\d-\d\d")
 
 
 class Period(NamedTuple):
@@ -35,7 +39,9 @@ def period(started_on: str, *, length_days: int, today: str) -> Period:
         length_days: how many days after the first one the last one is.
         today: ISO date.
     """
-    last_day = date.fromisoformat(started_on) + timedelta(days=length_days)
+    first = date.fromisoformat(started_on).toordinal()
+    # A site that never wants an end may have written a date far away.
+    last_day = date.fromordinal(min(first + length_days, date.max.toordinal()))
     days_left = (last_day - date.fromisoformat(today)).days
     event = None
     if days_left < 0:
@@ -53,3 +59,13 @@ def next_start(started_on: str, *, length_days: int, today: str) -> str:
     first, now = date.fromisoformat(started_on), date.fromisoformat(today)
     whole = timedelta(days=length_days + 1)
     return (first + (now - first) // whole * whole).isoformat()
+
+
+def hold_reason(last_day: str) -> str:
+    """Return the reason of a hold that is there because a period is over."""
+    return f"{_HELD_FOR}{last_day}"
+
+
+def is_held_for(reason: str | None) -> bool:
+    """Tell whether a hold is there because a period is over, and ends when another begins."""
+    return reason is not None and _HELD_FOR_A_DAY.fullmatch(reason) is not None

@@ -8,6 +8,7 @@ from bank.ledger.amounts import BILLING_SECONDS_PER_SU
 from bank.ledger.books import Books
 from bank.ledger.entries import chained_digest
 from bank.store.connect import Database, Reader, Writer
+from bank.store.notices import show_flags
 
 # What a field of an account may be.
 Value = str | int | bool | None
@@ -225,3 +226,4 @@ def show(writer: Writer, database: Database, names: Iterable[str]) -> None:
             f"UPDATE {table} SET su_limit_hrs = :limit_su, date = :date WHERE account = :account",
             [row],
         )
+    show_flags(writer, database, names)

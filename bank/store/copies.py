@@ -16,6 +16,7 @@ from bank.store.connect import (
     refuse_missing,
 )
 from bank.store.create import hand_over
+from bank.store.notices import flags_statement
 
 _ONLY_OURS = 0o600
 
@@ -144,8 +145,8 @@ def replacing(database: Database, path: str) -> Iterator[Callable[[], None]]:
         A function that replaces all that the database holds by what a copy holds. Processes that
         have the database open go on with that; a crash leaves the old or the new content.
 
-    What is in force in Slurm did not go back in time: the holds and resets on record stay those of
-    now, and the next pass compares all meters with sacct.
+    What is in force in Slurm, and what people were told, did not go back in time: the holds, resets
+    and notices on record stay those of now, and the next pass compares all meters with sacct.
 
     Raises:
         Busy: another process held the lock all the time.
@@ -158,7 +159,7 @@ def replacing(database: Database, path: str) -> Iterator[Callable[[], None]]:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("ATTACH ? AS copy", (part,))
             connection.execute("BEGIN IMMEDIATE")
-            yield partial(_replace, connection)
+            yield partial(_replace, connection, database)
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -192,12 +193,12 @@ def put_in_place(database: Database, path: str, kept: str) -> None:
 _COMPARE_ALL = "UPDATE cluster SET controller_started = ''"
 
 
-def _replace(connection: sqlite3.Connection) -> None:
+def _replace(connection: sqlite3.Connection, database: Database) -> None:
     has_passed = connection.execute("SELECT 1 FROM main.cluster").fetchone() is not None
     # A database that has never read a cluster knows nothing of what is in force there.
     in_force = {
         table: connection.execute(f"SELECT * FROM main.{table}").fetchall()
-        for table in (("slurm_limit", "usage_reset") if has_passed else ())
+        for table in (("slurm_limit", "usage_reset", "notice") if has_passed else ())
     }
     for kind, name in connection.execute(
         "SELECT type, name FROM main.sqlite_master WHERE type IN ('view', 'table')"
@@ -215,4 +216,5 @@ def _replace(connection: sqlite3.Connection) -> None:
         if rows:
             marks = ", ".join("?" * len(rows[0]))
             connection.executemany(f"INSERT INTO main.{table} VALUES ({marks})", rows)
+    connection.execute(flags_statement(database.accounts_table))
     connection.execute(_COMPARE_ALL)

@@ -33,20 +33,42 @@ class Notice(NamedTuple):
     tries: int
 
 
-def find_open(reader: Reader) -> set[tuple[str, str]]:
-    """Return (account, event) of everything that came about and still is so."""
-    rows = reader.query("SELECT account, event FROM notice WHERE cleared_at IS NULL")
-    return {(account, event) for account, event in rows}
+def find_open(reader: Reader) -> dict[tuple[str, str], str]:
+    """Return what is told, as JSON, of everything that came about and still is so.
+
+    Returns:
+        By (account, event).
+    """
+    rows = reader.query("SELECT account, event, content FROM notice WHERE cleared_at IS NULL")
+    return {(account, event): content for account, event, content in rows}
+
+
+def reopen(writer: Writer, raised: Mapping[tuple[str, str], str]) -> None:
+    """Take back that something is over, where it is the same that came about last.
+
+    Args:
+        writer: the transaction.
+        raised: what is to be told, as JSON, by (account, event); none of them open.
+    """
+    writer.execute(
+        "UPDATE notice SET cleared_at = NULL"
+        " WHERE account = :account AND event = :event AND content = :content AND crossing ="
+        " (SELECT max(crossing) FROM notice WHERE account = :account AND event = :event)",
+        [
+            {"account": account, "event": event, "content": content}
+            for (account, event), content in raised.items()
+        ],
+    )
 
 
 def write_raised(
     writer: Writer, raised: Mapping[tuple[str, str], str], *, now: int, is_told: bool = False
 ) -> None:
-    """Write down what has come about.
+    """Write down what has come about, where it is not open.
 
     Args:
         writer: the transaction.
-        raised: what is to be told, as JSON, by (account, event); none of them open.
+        raised: what is to be told, as JSON, by (account, event).
         now: UTC microseconds.
         is_told: whether people know already.
     """
@@ -63,7 +85,9 @@ def write_raised(
     writer.execute(
         "INSERT INTO notice (account, event, crossing, raised_at, content, sent_at)"
         " SELECT :account, :event, 1 + coalesce((SELECT max(crossing) FROM notice"
-        " WHERE account = :account AND event = :event), 0), :now, :content, :sent_at",
+        " WHERE account = :account AND event = :event), 0), :now, :content, :sent_at"
+        " WHERE NOT EXISTS (SELECT 1 FROM notice"
+        " WHERE account = :account AND event = :event AND cleared_at IS NULL)",
         rows,
     )
 
@@ -77,17 +101,30 @@ def write_cleared(writer: Writer, cleared: Iterable[tuple[str, str]], *, now: in
     )
 
 
+def clear_all(writer: Writer, account: str, *, now: int) -> None:
+    """Write down that everything is over that came about for an account."""
+    rows = [{"account": account, "now": now}]
+    writer.execute(
+        "UPDATE notice SET cleared_at = :now WHERE account = :account AND cleared_at IS NULL", rows
+    )
+
+
 def show_flags(writer: Writer, database: Database, names: Iterable[str]) -> None:
     """Bring the flags of some accounts in the accounts table up to date."""
+    writer.execute(
+        f"{flags_statement(database.accounts_table)} WHERE account = :account",
+        [{"account": name} for name in names],
+    )
+
+
+def flags_statement(accounts_table: str) -> str:
+    """Return the SQL that sets the flags of all rows of the accounts table."""
     flags = ", ".join(
-        f"{column} = EXISTS (SELECT 1 FROM notice WHERE notice.account = :account"
+        f'{column} = EXISTS (SELECT 1 FROM notice WHERE notice.account = "{accounts_table}".account'
         f" AND event = '{event}' AND cleared_at IS NULL)"
         for event, column in FLAGS.items()
     )
-    writer.execute(
-        f'UPDATE "{database.accounts_table}" SET {flags} WHERE account = :account',
-        [{"account": name} for name in names],
-    )
+    return f'UPDATE "{accounts_table}" SET {flags}'
 
 
 def find_unsent(reader: Reader) -> list[Notice]:
@@ -97,19 +134,31 @@ def find_unsent(reader: Reader) -> list[Notice]:
     """
     rows = reader.query(
         "SELECT account, event, crossing, raised_at, content, tries FROM notice"
-        " WHERE sent_at IS NULL AND cleared_at IS NULL ORDER BY tries, raised_at, account, event"
+        f" WHERE {_IS_UNSENT} ORDER BY tries, raised_at, account, event"
     )
     return [Notice(*row) for row in rows]
 
 
-def write_try(writer: Writer, notice: Notice) -> None:
-    """Write down that telling is begun."""
-    writer.execute(f"UPDATE notice SET tries = tries + 1 {_THIS}", [notice._asdict()])
+def write_try(writer: Writer, notice: Notice) -> bool:
+    """Write down that telling is begun.
+
+    Returns:
+        Whether it is still to be told.
+    """
+    if not writer.query(f"SELECT 1 FROM notice {_THIS} AND {_IS_UNSENT}", **_key(notice)):
+        return False
+    writer.execute(f"UPDATE notice SET tries = tries + 1 {_THIS}", [_key(notice)])
+    return True
 
 
 def write_sent(writer: Writer, notice: Notice, *, now: int) -> None:
     """Write down that people were told."""
-    writer.execute(f"UPDATE notice SET sent_at = :now {_THIS}", [{**notice._asdict(), "now": now}])
+    writer.execute(f"UPDATE notice SET sent_at = :now {_THIS}", [{**_key(notice), "now": now}])
 
 
+def _key(notice: Notice) -> dict[str, object]:
+    return {"account": notice.account, "event": notice.event, "crossing": notice.crossing}
+
+
+_IS_UNSENT = "sent_at IS NULL AND cleared_at IS NULL"
 _THIS = "WHERE account = :account AND event = :event AND crossing = :crossing"

@@ -18,6 +18,7 @@ from bank.store import accounts
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.migrations.v0001_first import IMMUTABLE
+from bank.store.notices import FLAGS, find_open
 
 _FIELDS = ("is_open", "is_unlimited", "period_started_on", "hold_reason", "grant_id")
 
@@ -189,12 +190,16 @@ def _place_problems(reader: Reader, sums: Sums) -> Iterator[str]:
 def _shown_problems(reader: Reader, database: Database, known: dict[str, Account]) -> Iterator[str]:
     table = database.accounts_table
     shown: dict[str, tuple[int, str]] = {}
-    for account, limit_su, date in reader.query(
-        f'SELECT account, su_limit_hrs, date FROM "{table}"'
+    is_open = find_open(reader)
+    for account, limit_su, date, *flags in reader.query(
+        f'SELECT account, su_limit_hrs, date, {", ".join(FLAGS.values())} FROM "{table}"'
     ):
         if account not in known or not known[account].is_open:
             yield f"table {table}: row of {account}, which is not open in the bank"
         shown[account] = (limit_su, date)
+        for event, column, flag in zip(FLAGS, FLAGS.values(), flags, strict=True):
+            if flag != ((account, event) in is_open):
+                yield f"table {table}: {column} of {account} is {flag}, the notices say otherwise"
     for name, account in known.items():
         if not account.is_open:
             continue

@@ -90,7 +90,7 @@ def test_an_interrupted_restore_leaves_books_that_agree_with_the_log(
     kept = upkeep.restore(bank, backup, dry_run=False)["kept"]
     add(bank, "test1", 2)
 
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(copies, "_replace", interrupt)
