@@ -3,7 +3,7 @@
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.operations.bank import Bank
 from bank.policy.periods import is_held_for
-from bank.store import accounts, meters, read
+from bank.store import accounts, meters, notices, read
 from bank.store.accounts import Account
 from bank.store.connect import Writer
 from bank.store.post import post
@@ -66,6 +66,8 @@ def open_account(
     if account.hold_reason == DELETED_WHILE_HELD:
         fields["hold_reason"] = None
     accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
+    # A backup that was put back may have taken away an account, and not what came about for it.
+    notices.clear_all(writer, name, now=now)
     if amount:
         post(writer, [deposit(bank, name, amount, grant_id, reason=reason, key=key)], now=now)
     accounts.show(writer, bank.database, [name])
