@@ -134,7 +134,9 @@ def find_unsent(reader: Reader) -> list[Notice]:
     """
     rows = reader.query(
         "SELECT account, event, crossing, raised_at, content, tries FROM notice"
-        f" WHERE {_IS_UNSENT} ORDER BY tries, raised_at, account, event"
+        f" WHERE {_IS_UNSENT} ORDER BY tries, raised_at, account,"
+        # The lower threshold before the upper one, and that all is used last.
+        " event = 'max_limit', event"
     )
     return [Notice(*row) for row in rows]
 

@@ -146,7 +146,7 @@ def test_flags_do_not_come_back_from_the_dead(
 ) -> None:
     fake.use(meter, 95 * SU)
     enforce(bank)
-    quiet = bank._replace(warn=str)
+    quiet = bank._replace(warn=print)
     with monkeypatch.context() as patch:
         if not is_slurm_there:
             patch.setattr(enforcement, "run_pass", no_answer)
@@ -236,7 +236,7 @@ def test_an_account_that_a_restore_takes_away_has_reached_nothing(
     assert upkeep.verify(bank) == []
     with monkeypatch.context() as patch:
         patch.setattr(enforcement, "run_pass", no_answer)
-        movements.insert(bank._replace(warn=str), Command("insert", "test1", 1000 * SU))
+        movements.insert(bank._replace(warn=print), Command("insert", "test1", 1000 * SU))
     assert flags(bank) == "0|0|0"
 
 
