@@ -205,9 +205,10 @@ def test_the_program_of_the_readme_tells_every_event(
         with freeze_time(day):
             assert opened("enforce").err == ""
     mails = (tmp_path / "mail").read_text()
-    assert [line for line in mails.splitlines() if line.startswith("Subject: ")] == [
-        "Subject: the period of test1 ends on 2027-01-01",
+    subjects = [line for line in mails.splitlines() if line.startswith("Subject: ")]
+    assert subjects == [
         "Subject: test1 has used 100 % of its 100 SUs",
+        "Subject: the period of test1 ends on 2027-01-01",
         "Subject: test1 has used 100 % of its 100 SUs",
         "Subject: test1 has used all of its 100 SUs: new jobs wait",
         "Subject: the period of test1 ended on 2027-01-01",
