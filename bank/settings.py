@@ -83,7 +83,10 @@ def _whole(least: int, most: int) -> Rule:
 def _names(value: object) -> object:
     if not isinstance(value, list):
         raise TypeError
-    return tuple(_text(_CLUSTER)(name) for name in value)
+    names = tuple(_text(_CLUSTER)(name) for name in value)
+    if len(set(names)) < len(names):
+        raise ValueError
+    return names
 
 
 def _yes_or_no(value: object) -> object:
@@ -104,7 +107,9 @@ _PATH_OR_EMPTY = Rule("an absolute path, or '' for none", _text("(/.*)?"))
 
 RULES: dict[str, Rule] = {
     "DATABASE": _PATH,
-    "CLUSTERS": Rule("a list of cluster names in lower case, or [] for the local one", _names),
+    "CLUSTERS": Rule(
+        "a list of cluster names in lower case, each once, or [] for the local one", _names
+    ),
     "LOGFILE": _PATH_OR_EMPTY,
     "DATABASE_BACKUP_JSON": _PATH_OR_EMPTY,
     "DB_TABLE_NAME": Rule(

@@ -60,6 +60,7 @@ def test_the_file_we_ship_sets_everything_to_its_default() -> None:
         ("CLUSTERS = 'dev'", "list of cluster names"),
         ("CLUSTERS = ['Dev']", "lower case"),
         ("CLUSTERS = ['dev', 5]", "list of cluster names"),
+        ("CLUSTERS = ['dev', 'b', 'dev']", "each once"),
         ("DB_TABLE_NAME = 'sbank; DROP TABLE entry'", "letters, digits"),
         ("DB_TABLE_NAME = 'entry'", "not a table of the bank's own"),
         ("DB_TABLE_NAME = 'sqlite_master'", "not a table of the bank's own"),

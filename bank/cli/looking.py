@@ -40,6 +40,8 @@ _BALANCE = (
     "held",
 )
 _LIST = ("account", "limit_su", "used_su", "percent", "period_started_on", "held")
+_CLUSTERS = ("cluster", "used_su", "set_aside_su", "held")
+_YES_NO = {True: "yes", False: "no"}
 _HISTORY = (
     "at",
     "kind",
@@ -59,6 +61,9 @@ def _balance(bank: Bank, arguments: Arguments) -> int:
         print_json(states if arguments.account is None else states[0])
     else:
         print_table(_BALANCE, [_readable(state) for state in states])
+        if arguments.account is not None and len(states[0]["clusters"]) > 1:
+            rows = [{**row, "held": _YES_NO[row["is_held"]]} for row in states[0]["clusters"]]
+            print_table(_CLUSTERS, rows)
     return 0
 
 
@@ -83,7 +88,9 @@ def _history(bank: Bank, arguments: Arguments) -> int:
     if arguments.is_json:
         print_json(events)
     else:
-        print_table(_HISTORY, events)
+        clusters = {event["cluster"] for event in events} - {None}
+        where = ("cluster",) if len(clusters) > 1 else ()
+        print_table((*_HISTORY, *where), events)
     return 0
 
 

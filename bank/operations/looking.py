@@ -66,6 +66,17 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
         "used_billing_seconds": used,
         "set_aside_billing_seconds": standing.set_aside,
         "available_billing_seconds": standing.available,
+        "clusters": [
+            {
+                "cluster": share.cluster,
+                "used_su": format_su(share.used),
+                "set_aside_su": format_su(share.set_aside),
+                "used_billing_seconds": share.used,
+                "set_aside_billing_seconds": share.set_aside,
+                "is_held": standing.is_held_on(share),
+            }
+            for share in standing.shares
+        ],
     }
 
 
@@ -148,6 +159,7 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
             "amount_su": _su(event.amount),
             "granted_su": _su(event.granted),
             "used_su": _su(event.used),
+            "cluster": event.cluster,
             "user": event.user,
             "actor": event.actor,
             "reason": event.reason,

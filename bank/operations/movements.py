@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bank.errors import NotConfirmed, Refusal
+from bank.errors import NotConfirmed, Refusal, SlurmError
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import all_clusters, find_clusters
+from bank.operations.clusters import all_clusters, failure, find_clusters
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest, only_one
 from bank.operations.looking import describe, describe_soon, no_such_account
@@ -177,11 +177,15 @@ def _post(
 def _require_in_slurm(bank: Bank, command: Command) -> None:
     """Refuse an account that no cluster has; one is enough, and unknown is not "none"."""
     found = find_clusters(bank)
+    failures = list(found.failures)
     for cluster in found.reached:
-        if command.account in observe(bank, cluster).slurm.accounts:
-            return
-    if found.failures:
-        raise found.failures[0].error
+        try:
+            if command.account in observe(bank, cluster).slurm.accounts:
+                return
+        except SlurmError as error:
+            failures.append(failure(bank, cluster.name, error))
+    if failures:
+        raise failures[0].error
     where = ", ".join(cluster.name for cluster in found.reached)
     raise Refusal(
         "no_such_account",

@@ -38,8 +38,8 @@ def ancestors(parents: Mapping[str, str | None], account: str) -> Iterator[str]:
 
 def used_by_children(
     places: Iterable[Place], settled: Mapping[tuple[str, str, str], int]
-) -> dict[str, int]:
-    """Return what all below each account have used that counts for it now.
+) -> dict[tuple[str, str], int]:
+    """Return what all below each account have used that counts for it now, by account and cluster.
 
     Args:
         places: every account on every cluster.
@@ -51,10 +51,12 @@ def used_by_children(
     by_cluster: dict[str, list[Place]] = defaultdict(list)
     for place in places:
         by_cluster[place.cluster].append(place)
-    below: dict[str, int] = defaultdict(int)
+    below: dict[tuple[str, str], int] = defaultdict(int)
     for cluster, there in by_cluster.items():
         parents = {place.account: place.parent for place in there}
         for place in there:
             for above in ancestors(parents, place.account):
-                below[above] += place.charged - settled.get((above, cluster, place.account), 0)
+                below[above, cluster] += place.charged - settled.get(
+                    (above, cluster, place.account), 0
+                )
     return below

@@ -1,5 +1,6 @@
 """What people ask: where accounts stand, and what happened to them. Kept quick to start."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bank.policy.tree import Place, used_by_children
@@ -7,6 +8,15 @@ from bank.store import accounts, limits, meters
 from bank.store.accounts import Account
 from bank.store.connect import Reader
 from bank.store.limits import Limit
+
+
+class Share(NamedTuple):
+    """What of an account is on one cluster; each as in `Standing`."""
+
+    cluster: str
+    used: int
+    set_aside: int
+    is_held_by_others: bool
 
 
 class Standing(NamedTuple):
@@ -18,6 +28,7 @@ class Standing(NamedTuple):
         set_aside: what running jobs of it and all below it may still use, as last read.
         limits: the limits that the bank has set on it.
         is_held_by_others: whether Slurm showed a hold that the bank did not set.
+        shares: what of it is on which cluster, for each that ever had it.
     """
 
     account: Account
@@ -25,6 +36,7 @@ class Standing(NamedTuple):
     set_aside: int
     limits: tuple[Limit, ...]
     is_held_by_others: bool
+    shares: tuple[Share, ...] = ()
 
     @property
     def limit(self) -> int | None:
@@ -46,6 +58,11 @@ class Standing(NamedTuple):
         """Whether a hold is in force, as far as the bank knows."""
         return self.is_held_by_others or any(hold.confirmed_at or hold.value for hold in self.holds)
 
+    def is_held_on(self, share: Share) -> bool:
+        """Tell whether a hold is in force on one cluster, as far as the bank knows."""
+        there = [hold for hold in self.holds if hold.cluster == share.cluster]
+        return share.is_held_by_others or any(hold.confirmed_at or hold.value for hold in there)
+
     @property
     def holds(self) -> tuple[Limit, ...]:
         """The bank's own limits that stop it."""
@@ -60,17 +77,6 @@ _BELOW = """
         JOIN below ON place.cluster = below.cluster AND place.parent_id = below.account_id
     )
 """
-
-_USED_BELOW = (
-    _BELOW
-    + """
-    SELECT coalesce(sum(place.charged - coalesce(settled.joined + settled.closed, 0)), 0)
-    FROM below
-    JOIN place ON place.cluster = below.cluster AND place.account_id = below.account_id
-    LEFT JOIN settled ON settled.account_id = :account_id AND settled.cluster = below.cluster
-        AND settled.child_id = below.account_id
-"""
-)
 
 _OPEN_BELOW_BY_CHILD = (
     _BELOW
@@ -87,13 +93,8 @@ _OPEN_BELOW_BY_CHILD = (
 )
 
 
-def used_below(reader: Reader, account_id: int) -> int:
-    """Return what all below an account have used that counts for it now, in billing-seconds."""
-    return int(reader.query(_USED_BELOW, account_id=account_id)[0][0])
-
-
 def used_below_by_child(reader: Reader, account_id: int) -> list[tuple[str, str, int]]:
-    """Return (cluster, child, billing-seconds) for all below an account, as `used_below` sums."""
+    """Return (cluster, child, billing-seconds) for all below an account that count for it now."""
     rows = reader.query(_OPEN_BELOW_BY_CHILD, account_id=account_id)
     return [(cluster, child, amount) for cluster, child, amount in rows]
 
@@ -103,41 +104,55 @@ def standing(reader: Reader, name: str) -> Standing | None:
     account = accounts.find(reader, name)
     if account is None or not account.is_open:
         return None
-    ((running, by_others),) = reader.query(
-        "SELECT coalesce(sum(running), 0), coalesce(max(held_by_others), 0) FROM place"
-        " WHERE account_id = :account_id",
+    places = reader.query(
+        "SELECT cluster, charged - closed, running, held_by_others FROM place"
+        " WHERE account_id = :account_id ORDER BY cluster",
         account_id=account.account_id,
     )
-    used = account.books.used + used_below(reader, account.account_id)
+    below: dict[str, int] = {}
+    for cluster, _, amount in used_below_by_child(reader, account.account_id):
+        below[cluster] = below.get(cluster, 0) + amount
+    shares = [
+        Share(cluster, own + below.get(cluster, 0), running, bool(by_others))
+        for cluster, own, running, by_others in places
+    ]
     ours = tuple(limits.find_account_limits(reader, name))
-    return Standing(account, used, running, ours, bool(by_others))
+    return _standing(account, sum(below.values()), shares, ours)
+
+
+def _standing(
+    account: Account, below: int, shares: Sequence[Share], ours: tuple[Limit, ...]
+) -> Standing:
+    return Standing(
+        account,
+        account.books.used + below,
+        sum(share.set_aside for share in shares),
+        ours,
+        any(share.is_held_by_others for share in shares),
+        tuple(shares),
+    )
 
 
 def standings(reader: Reader) -> dict[str, Standing]:
     """Return where every open account stands, in the order of their names."""
     rows = reader.query(
-        "SELECT cluster, account.name, parent.name, charged, running, held_by_others FROM place"
-        " JOIN account ON account.account_id = place.account_id"
-        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id"
+        "SELECT cluster, account.name, parent.name, charged, closed, running, held_by_others"
+        " FROM place JOIN account ON account.account_id = place.account_id"
+        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id ORDER BY cluster"
     )
     below = used_by_children([Place(*row[:4]) for row in rows], meters.find_settled(reader))
-    running: dict[str, int] = {}
-    by_others = set()
-    for _, name, _, _, here, others in rows:
-        running[name] = running.get(name, 0) + here
-        if others:
-            by_others.add(name)
+    all_below: dict[str, int] = {}
+    for (name, _), amount in below.items():
+        all_below[name] = all_below.get(name, 0) + amount
+    shares: dict[str, list[Share]] = {}
+    for cluster, name, _, charged, closed, running, by_others in rows:
+        used = charged - closed + below.get((name, cluster), 0)
+        shares.setdefault(name, []).append(Share(cluster, used, running, bool(by_others)))
     ours: dict[str, tuple[Limit, ...]] = {}
     for limit in limits.find_limits(reader):
         ours[limit.account] = (*ours.get(limit.account, ()), limit)
     return {
-        name: Standing(
-            account,
-            account.books.used + below.get(name, 0),
-            running.get(name, 0),
-            ours.get(name, ()),
-            name in by_others,
-        )
+        name: _standing(account, all_below.get(name, 0), shares.get(name, ()), ours.get(name, ()))
         for name, account in accounts.find_all(reader).items()
         if account.is_open
     }
@@ -150,6 +165,7 @@ class Event(NamedTuple):
         kind: the entry's, or "FIELD changed".
         amount, granted, used: billing-seconds; None where it is not an entry.
         reference: what an entry rests on, or the field's new value.
+        cluster: where an entry's use was, None where it is of none.
     """
 
     at: int
@@ -161,6 +177,7 @@ class Event(NamedTuple):
     actor: str
     reason: str
     reference: str | None
+    cluster: str | None = None
 
 
 def history(reader: Reader, account: Account) -> list[Event]:
@@ -178,14 +195,18 @@ def history(reader: Reader, account: Account) -> list[Event]:
     ]
     books = Books()
     for row in reader.stream(
-        "SELECT posted_at, kind, source, target, amount, user_name, actor, reason, reference"
+        "SELECT posted_at, kind, source, target, amount, user_name, actor, reason, reference,"
+        " cluster"
         " FROM entry WHERE account_id = :id ORDER BY seq",
         id=account.account_id,
     ):
-        at, kind, source, target, amount, user, actor, reason, reference = row
+        at, kind, source, target, amount, user, actor, reason, reference, cluster = row
         books = moved(books, Draft(account.name, kind, source, target, amount, actor))
         events.append(
-            Event(at, kind, amount, books.granted, books.used, user, actor, reason, reference)
+            Event(
+                *(at, kind, amount, books.granted, books.used, user, actor, reason, reference),
+                cluster,
+            )
         )
     # An account is opened before anything is granted to it, at the same instant.
     events.sort(key=_time)

@@ -4,7 +4,9 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
@@ -51,6 +53,12 @@ class Branch:
         """Keep what was warned of; that the last second before a reset cannot be known is usual."""
         if "cannot be known" not in text:
             self.warnings.append(text)
+
+    def on(self, lab: Lab) -> Self:
+        """Return the same bank as it is seen from another cluster: its jobs, its limits."""
+        other = copy(self)
+        other.lab = lab
+        return other
 
     def set(self, **settings: object) -> None:
         """Change the site's settings, as an admin edits the file between two passes."""
@@ -142,9 +150,9 @@ class Branch:
             assert found == charged, f"charged {found}, ran {charged}"
             wrong = upkeep.verify(self.bank)
             assert not wrong, f"verify: {wrong}"
-            again = self.enforce()
-            assert not again.charged, f"booked again by a further pass: {again}"
-            assert not again.notes, f"said again by a further pass: {again.notes}"
+            for again in enforce(self.bank):
+                assert not again.charged, f"booked again by a further pass: {again}"
+                assert not again.notes, f"said again by a further pass: {again.notes}"
 
     # -- what really ran -------------------------------------------------------------------
 
@@ -235,14 +243,18 @@ class Branch:
         """Change something with sacctmgr."""
         return self.lab.run("sacctmgr", "-i", *arguments)
 
+    def _which(self, name: str) -> tuple[str, str]:
+        """Return what names an account on this cluster and on no other of the same slurmdbd."""
+        return f"name={name}", f"cluster={self.lab.cluster}"
+
     def reset_by_hand(self, name: str) -> None:
         """Set RawUsage to 0 and wait until the controller shows it."""
-        self.sacctmgr("modify", "account", "where", f"name={name}", "set", "RawUsage=0")
+        self.sacctmgr("modify", "account", "where", *self._which(name), "set", "RawUsage=0")
         self.lab.wait_for(lambda: self.lab.raw_usage(name) == 0, f"RawUsage of {name} to be 0")
 
     def set_limit(self, name: str, limit: str) -> None:
         """Set a limit by hand and wait until the controller has taken it."""
-        self.sacctmgr("modify", "account", "where", f"name={name}", "set", limit)
+        self.sacctmgr("modify", "account", "where", *self._which(name), "set", limit)
         # The first of several TRES is enough: they are set in one go.
         name_of, _, value = limit.split(",", maxsplit=1)[0].replace("=-1", "=N").rpartition("=")
         field, _, resource = name_of.partition("=")
@@ -260,7 +272,7 @@ class Branch:
         names = ("GrpJobs", "GrpSubmitJobs", "GrpTRES", "GrpTRESMins", "GrpTRESRunMins")
         text = self.lab.run(
             *("sacctmgr", "-nP", "show", "assoc", "where", f"account={name}", "user="),
-            f"format={','.join(names)}",
+            *(f"cluster={self.lab.cluster}", f"format={','.join(names)}"),
         )
         return dict(zip(names, text.strip("\n").split("|"), strict=True))
 
@@ -294,7 +306,8 @@ class Branch:
         known = self.bank.settings
         path.write_text(
             f"DATABASE = {known.database!r}\nSLURM_CONF = {known.slurm_conf!r}\n"
-            f"LOGFILE = {known.logfile!r}\n"
+            f"LOGFILE = {known.logfile!r}\nCLUSTERS = {list(known.clusters)!r}\n"
+            f"SLURM_TIMEOUT_SECONDS = {known.slurm_timeout_seconds}\n"
         )
         path.chmod(0o600)
         return str(path)

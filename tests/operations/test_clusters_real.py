@@ -1,0 +1,332 @@
+"""Two real clusters on one slurmdbd: one account over both, and what happens when one is dead."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bank.errors import BankError, NotConfirmed, Refusal, SlurmError
+from bank.operations import looking, movements
+from bank.operations.enforcement import Outcome, Pass, enforce, run_pass
+from bank.operations.movements import Command
+from bank.operations.releases import release_hold
+from tests.lab import Lab
+from tests.operations.branch import ADA, SU, Branch
+from tests.operations.test_controller_real import save_jobs, save_state
+
+HELD = "AssocGrpCPUMinutesLimit"
+
+
+@pytest.fixture
+def here(branch: Branch) -> Iterator[Branch]:
+    """A bank over two clusters, as the local one sees it."""
+    other = branch.lab.second_cluster("other")
+    try:
+        branch.set(clusters=(branch.lab.cluster, "other"))
+        yield branch
+    finally:
+        for lab in (branch.lab, other):
+            for daemon in lab.daemons():
+                if daemon.is_frozen:
+                    daemon.thaw()
+        if branch.lab.daemon("slurmdbd").pid is None:
+            branch.lab.restart("slurmdbd")
+        other.stop()
+
+
+@pytest.fixture
+def there(here: Branch) -> Branch:
+    """The same bank, as the other cluster sees it."""
+    (other,) = here.lab.second_clusters()
+    return here.on(other)
+
+
+def open_on_both(here: Branch, there: Branch, name: str, su: int | None = 1_000_000) -> None:
+    there.lab.make_account(name, users=[ADA])
+    here.open(name, su)
+
+
+def by_cluster(outcome: Outcome) -> tuple[dict[str, Pass], dict[str, BankError]]:
+    """Return what was done, and what failed, by cluster."""
+    return (
+        {done.cluster: done for done in outcome.passes},
+        {failed.cluster: failed.error for failed in outcome.failures},
+    )
+
+
+def waits(branch: Branch, name: str, reason: str = HELD) -> int:
+    """Submit a job that must wait for a reason; return its id."""
+    job = branch.lab.submit(name, ADA, partition="fast", command="sleep 1", minutes=1)
+    branch.lab.wait_for_reason(job, reason)
+    return job
+
+
+def runs(branch: Branch, job: int) -> None:
+    branch.lab.wait_for_state(job, {"RUNNING", "COMPLETED"}, timeout=60)
+
+
+def shown(here: Branch, name: str) -> dict[str, dict[str, object]]:
+    """Return what `balance` says of an account, by cluster."""
+    (state,) = looking.balance(here.bank, name)
+    return {where["cluster"]: where for where in state["clusters"]}
+
+
+def test_use_on_both_is_charged_to_one_account(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "shared")
+    jobs = here.run("shared"), there.run("shared", cpus=2)
+    ran = here.ran(jobs[0]), there.ran(jobs[1], cpus=2)
+    done, _ = by_cluster(run_pass(here.bank))
+    assert (done[here.lab.cluster].charged, done["other"].charged) == ran
+    assert here.used("shared") == sum(ran)
+    assert [shown(here, "shared")[name]["used_billing_seconds"] for name in done] == list(ran)
+    charges = [event for event in looking.history(here.bank, "shared") if event["kind"] == "charge"]
+    assert [event["cluster"] for event in charges] == [here.lab.cluster, "other"]
+    running = here.start("shared"), there.start("shared", cpus=3)
+    run_pass(here.bank)
+    aside = [shown(here, "shared")[name]["set_aside_billing_seconds"] for name in done]
+    # Ten minutes each, less what has passed.
+    assert 9 * 60 * SU < aside[0] <= 10 * 60 * SU
+    assert 9 * 60 * 3 * SU < aside[1] <= 10 * 60 * 3 * SU
+    assert here.standing("shared").set_aside == sum(aside)
+    here.cancel(running[0])
+    there.cancel(running[1])
+    run_pass(here.bank)
+    assert here.standing("shared").set_aside == 0
+    here.agrees(shared=sum(ran) + here.ran(running[0]) + there.ran(running[1], cpus=3))
+
+
+def test_an_account_is_gone_only_where_no_cluster_has_it(here: Branch, there: Branch) -> None:
+    there.lab.make_account("away", users=[ADA])
+    here.insert("away", 0)
+    assert here.warnings == []
+    waits(there, "away")
+    assert all(done.gone == [] for done in enforce(here.bank))
+    there.lab.run("scancel", "--user=lab-ada")
+    there.lab.wait_for(lambda: not there.lab.run("squeue", "-h"), "the queue to be empty")
+    there.sacctmgr("delete", "account", "where", "name=away", "cluster=other")
+    assert [done.gone for done in enforce(here.bank)] == [["away"], ["away"]]
+    with pytest.raises(Refusal, match=f"no account nosuch on {here.lab.cluster}, other"):
+        here.insert("nosuch", 1)
+
+
+def test_a_limit_used_up_by_both_together_holds_on_both(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "full")
+    ran = here.ran(here.run("full", cpus=3)), there.ran(there.run("full", cpus=3))
+    run_pass(here.bank)
+    # More than either has used.
+    movements.modify(here.bank, Command("modify", "full", max(3 * ran[0], 3 * ran[1]) + SU))
+    assert here.limits("full")["GrpTRESMins"] == there.limits("full")["GrpTRESMins"] == "cpu=0"
+    jobs = waits(here, "full"), waits(there, "full")
+    assert all(done.held == ["full"] for done in enforce(here.bank))
+    movements.add(here.bank, Command("add", "full", 1_000 * SU))
+    runs(here, jobs[0])
+    runs(there, jobs[1])
+    assert here.limits("full")["GrpTRESMins"] == there.limits("full")["GrpTRESMins"] == ""
+    assert here.warnings == []
+
+
+def test_what_an_admin_orders_holds_on_both(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "ordered", 1_000)
+    both = here, there
+    movements.hold(here.bank, Command("hold", "ordered"))
+    jobs = [waits(one, "ordered") for one in both]
+    release_hold(here.bank, "ordered", reason="", dry_run=False)
+    for one, job in zip(both, jobs, strict=True):
+        one.lab.wait_for_state(job, {"COMPLETED"}, timeout=60)
+        one.wait_for_sacct(job)
+    here.let_second_pass()
+    ran = [one.ran(job) for one, job in zip(both, jobs, strict=True)]
+    with pytest.raises(Refusal, match="cannot be withdrawn"):
+        movements.withdraw(here.bank, Command("withdraw", "ordered", 1_000 * SU - sum(ran) + 1))
+    movements.withdraw(here.bank, Command("withdraw", "ordered", 1_000 * SU - sum(ran)))
+    assert [one.limits("ordered")["GrpTRESMins"] for one in both] == ["cpu=0", "cpu=0"]
+    movements.reset_usage(here.bank, Command("reset_usage", "ordered"))
+    assert [one.lab.raw_usage("ordered") for one in both] == [0, 0]
+    assert here.used("ordered") == 0
+    assert [one.limits("ordered")["GrpTRESMins"] for one in both] == ["", ""]
+    here.agrees(ordered=sum(ran))
+    movements.hold(here.bank, Command("hold", "ordered"))
+    movements.delete(here.bank, Command("delete", "ordered", force=True))
+    assert [one.limits("ordered")["GrpTRESMins"] for one in both] == ["cpu=0", "cpu=0"]
+    assert here.warnings == []
+
+
+def frozen(lab: Lab) -> None:
+    lab.freeze("slurmctld")
+
+
+def killed(lab: Lab) -> None:
+    lab.kill("slurmctld")
+
+
+def ended(lab: Lab) -> None:
+    """End it in an orderly way: slurmdbd does not know where it is any more."""
+    lab.terminate("slurmctld")
+
+
+def crashed(lab: Lab) -> None:
+    """Kill it unseen by slurmdbd, which goes on saying where it is, as of a machine that is off."""
+    first = lab.parent or lab
+    first.kill("slurmdbd")
+    lab.kill("slurmctld")
+    first.restart("slurmdbd")
+
+
+@pytest.mark.parametrize(
+    ("how", "is_local"),
+    [(frozen, False), (killed, False), (ended, False), (crashed, False), (killed, True)],
+)
+def test_one_dead_cluster_does_not_keep_the_other_from_being_held(
+    here: Branch, there: Branch, how: Callable[[Lab], None], *, is_local: bool
+) -> None:
+    open_on_both(here, there, "half")
+    dead, alive = (here, there) if is_local else (there, here)
+    before = alive.run("half"), dead.run("half", cpus=9)
+    save_state(dead.lab)
+    here.let_second_pass()
+    run_pass(here.bank)
+    after = alive.run("half"), dead.run("half", cpus=2)
+    save_jobs(dead, "half")
+    here.let_second_pass()
+    charged = alive.ran(before[0]) + dead.ran(before[1], cpus=9)
+    how(dead.lab)
+    here.set(slurm_timeout_seconds=4)
+    said = command(here, "enforce", "--json")
+    living, failed = json.loads(said.stdout)
+    assert said.returncode in (69, 75), said
+    assert living["cluster"] == alive.lab.cluster
+    assert living["charged_billing_seconds"] == alive.ran(after[0])
+    assert failed["cluster"] == dead.lab.cluster
+    assert failed["error"]["message"].startswith(f"cluster {dead.lab.cluster}: ")
+    assert here.charged("half") == charged + alive.ran(after[0])
+    with pytest.raises(NotConfirmed, match="next pass holds it"):
+        movements.hold(here.bank, Command("hold", "half"))
+    assert f"cluster {dead.lab.cluster}: " in here.warnings.pop()
+    assert alive.limits("half")["GrpTRESMins"] == "cpu=0"
+    assert [where["is_held"] for where in shown(here, "half").values()] == [is_local, not is_local]
+    if how is frozen:
+        dead.lab.thaw("slurmctld")
+    else:
+        dead.lab.restart("slurmctld")
+    here.set(slurm_timeout_seconds=30)
+    done = {one.cluster: one for one in enforce(here.bank)}
+    assert done[dead.lab.cluster].held_now == ["half"]
+    here.agrees(half=charged + alive.ran(after[0]) + dead.ran(after[1], cpus=2))
+
+
+def test_what_must_know_all_use_is_refused_while_one_is_dead(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "all")
+    here.lab.make_account("new", users=[ADA])
+    killed(there.lab)
+    before = here.written()
+    for act in (movements.withdraw, movements.reset_usage, movements.delete):
+        with pytest.raises(SlurmError, match="cluster other: "):
+            act(here.bank, Command(act.__name__, "all", SU, force=True))
+    here.set(on_top_up="reset")
+    with pytest.raises(SlurmError, match="cluster other: "):
+        movements.add(here.bank, Command("add", "all", SU))
+    with pytest.raises(SlurmError, match="cluster other: "):
+        here.insert("nosuch", 1)
+    here.set(usage_baseline="now")
+    with pytest.raises(SlurmError, match="cluster other: "):
+        here.insert("new", 0)
+    assert here.written() == before
+    here.set(usage_baseline="all", on_top_up="keep")
+    here.insert("new", 0)
+    assert "cluster other: " in here.warnings.pop()
+    assert here.limits("new")["GrpTRESMins"] == "cpu=0"
+    in_words = command(here, "enforce")
+    assert in_words.returncode == 69
+    assert f"{here.lab.cluster}: 2 accounts" in in_words.stdout
+    assert "cluster other: " in in_words.stderr
+
+
+def test_without_slurmdbd_the_local_cluster_goes_on(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "nodbd")
+    job = here.run("nodbd")
+    here.lab.kill("slurmdbd")
+    done, failed = by_cluster(run_pass(here.bank))
+    assert failed.keys() == {"other"}
+    assert "database" in str(failed["other"])
+    assert done[here.lab.cluster].charged
+    here.set(confirm_seconds=1)
+    with pytest.raises(NotConfirmed):
+        movements.hold(here.bank, Command("hold", "nodbd"))
+    assert any("sacctmgr did not change everything" in text for text in here.warnings)
+    here.lab.restart("slurmdbd")
+    here.set(confirm_seconds=10)
+    there.lab.wait_for(lambda: not run_pass(here.bank).failures, "the other cluster to be known")
+    assert [one.limits("nodbd")["GrpTRESMins"] for one in (here, there)] == ["cpu=0", "cpu=0"]
+    here.agrees(nodbd=here.ran(job))
+
+
+def test_a_cluster_that_slurmdbd_does_not_know_is_named(here: Branch) -> None:
+    here.set(clusters=(here.lab.cluster, "nosuch"))
+    outcome = run_pass(here.bank)
+    assert [done.cluster for done in outcome.passes] == [here.lab.cluster]
+    (failed,) = outcome.failures
+    assert "No cluster 'nosuch' known by database" in str(failed.error)
+
+
+def test_a_native_limit_on_each_cluster_is_its_own_use_and_all_that_is_left(
+    here: Branch, there: Branch
+) -> None:
+    here.set(enforcement="limit", limit_tolerance=0)
+    # Minutes: what is left is cut off to whole ones.
+    open_on_both(here, there, "native", 60)
+    assert [one.limits("native")["GrpTRESMins"] for one in (here, there)] == ["billing=3600"] * 2
+    jobs = here.run("native"), there.run("native", cpus=5)
+    ran = here.ran(jobs[0]), there.ran(jobs[1], cpus=5)
+    outcome = run_pass(here.bank)
+    left = 3600 - sum(ran) // 60
+    limits = [int(one.limits("native")["GrpTRESMins"][8:]) for one in (here, there)]
+    assert limits == [ran[0] // 60 + left, ran[1] // 60 + left]
+    (note,) = outcome.notes
+    assert note.startswith(f"up to {left // 60} SUs may be overrun")
+    # Ten cores for one minute are more than what is left on either.
+    waits_for_more = here.lab.submit("native", ADA, partition="fast", cpus=10, minutes=10)
+    here.lab.wait_for_reason(waits_for_more, "AssocGrpBillingMinutes")
+    here.lab.run("scancel", str(waits_for_more))
+    used_up = there.run("native", cpus=50, command="sleep 2")
+    here.let_second_pass()
+    done = {one.cluster: one for one in enforce(here.bank)}
+    assert there.ran(used_up, cpus=50) + sum(ran) >= 60 * SU
+    assert [one.held for one in done.values()] == [["native"], ["native"]]
+    movements.add(here.bank, Command("add", "native", 1_000 * SU))
+    here.set(enforcement="hold")
+    enforce(here.bank)
+    assert [one.limits("native")["GrpTRESMins"] for one in (here, there)] == ["", ""]
+
+
+def test_what_one_cluster_loses_is_not_looked_for_on_the_other(here: Branch, there: Branch) -> None:
+    open_on_both(here, there, "apart")
+    read = here.run("apart"), there.run("apart", cpus=2)
+    here.let_second_pass()
+    run_pass(here.bank)
+    lost, kept = here.run("apart"), there.run("apart", cpus=3)
+    here.let_second_pass()
+    here.reset_by_hand("apart")
+    assert there.lab.raw_usage("apart") > 0
+    done, _ = by_cluster(run_pass(here.bank))
+    assert done["other"].charged == there.ran(kept, cpus=3)
+    assert done["other"].notes == []
+    assert done[here.lab.cluster].charged == here.ran(lost)
+    again = there.run("apart")
+    here.let_second_pass()
+    here.lab.restart("slurmctld")
+    done, _ = by_cluster(run_pass(here.bank))
+    assert [one.charged for one in done.values()] == [0, there.ran(again)]
+    ran = here.ran(read[0], lost) + there.ran(read[1], cpus=2) + there.ran(kept, cpus=3)
+    here.agrees(apart=ran + there.ran(again))
+
+
+def command(branch: Branch, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "slurm_bank.py", *arguments],
+        env={"SLURM_BANK_SETTINGS": branch.settings_file()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
