@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def runs(branch: Branch, job: int) -> None:
     branch.lab.wait_for_state(job, {"RUNNING", "COMPLETED"}, timeout=60)
 
 
-def shown(here: Branch, name: str) -> dict[str, dict[str, object]]:
+def shown(here: Branch, name: str) -> dict[str, dict[str, Any]]:
     """Return what `balance` says of an account, by cluster."""
     (state,) = looking.balance(here.bank, name)
     return {where["cluster"]: where for where in state["clusters"]}
@@ -204,15 +205,17 @@ def test_one_dead_cluster_does_not_keep_the_other_from_being_held(
     with pytest.raises(NotConfirmed, match="next pass holds it"):
         movements.hold(here.bank, Command("hold", "half"))
     assert f"cluster {dead.lab.cluster}: " in here.warnings.pop()
-    assert alive.limits("half")["GrpTRESMins"] == "cpu=0"
-    assert [where["is_held"] for where in shown(here, "half").values()] == [is_local, not is_local]
+    # slurmdbd tells all controllers of a change to one: a frozen one makes it wait 40 s (22.05).
+    if how is not frozen:
+        held = {cluster: where["is_held"] for cluster, where in shown(here, "half").items()}
+        assert held == {alive.lab.cluster: True, dead.lab.cluster: False}
     if how is frozen:
         dead.lab.thaw("slurmctld")
     else:
         dead.lab.restart("slurmctld")
     here.set(slurm_timeout_seconds=30)
     done = {one.cluster: one for one in enforce(here.bank)}
-    assert done[dead.lab.cluster].held_now == ["half"]
+    assert [one.held for one in done.values()] == [["half"], ["half"]]
     here.agrees(half=charged + alive.ran(after[0]) + dead.ran(after[1], cpus=2))
 
 
@@ -249,7 +252,7 @@ def test_without_slurmdbd_the_local_cluster_goes_on(here: Branch, there: Branch)
     here.lab.kill("slurmdbd")
     done, failed = by_cluster(run_pass(here.bank))
     assert failed.keys() == {"other"}
-    assert "database" in str(failed["other"])
+    assert "Connection refused" in str(failed["other"])
     assert done[here.lab.cluster].charged
     here.set(confirm_seconds=1)
     with pytest.raises(NotConfirmed):
@@ -274,30 +277,35 @@ def test_a_native_limit_on_each_cluster_is_its_own_use_and_all_that_is_left(
     here: Branch, there: Branch
 ) -> None:
     here.set(enforcement="limit", limit_tolerance=0)
-    # Minutes: what is left is cut off to whole ones.
-    open_on_both(here, there, "native", 60)
-    assert [one.limits("native")["GrpTRESMins"] for one in (here, there)] == ["billing=3600"] * 2
+    both = here, there
+    open_on_both(here, there, "native", 10_000)
+    assert [one.limits("native")["GrpTRESMins"] for one in both] == ["billing=600000"] * 2
     jobs = here.run("native"), there.run("native", cpus=5)
     ran = here.ran(jobs[0]), there.ran(jobs[1], cpus=5)
     outcome = run_pass(here.bank)
-    left = 3600 - sum(ran) // 60
-    limits = [int(one.limits("native")["GrpTRESMins"][8:]) for one in (here, there)]
-    assert limits == [ran[0] // 60 + left, ran[1] // 60 + left]
+    left = 10_000 * SU - sum(ran)
+    limits = [int(one.limits("native")["GrpTRESMins"][8:]) for one in both]
+    assert limits == [ran[0] // 60 + left // 60, ran[1] // 60 + left // 60]
     (note,) = outcome.notes
-    assert note.startswith(f"up to {left // 60} SUs may be overrun")
-    # Ten cores for one minute are more than what is left on either.
-    waits_for_more = here.lab.submit("native", ADA, partition="fast", cpus=10, minutes=10)
-    here.lab.wait_for_reason(waits_for_more, "AssocGrpBillingMinutes")
-    here.lab.run("scancel", str(waits_for_more))
-    used_up = there.run("native", cpus=50, command="sleep 2")
-    here.let_second_pass()
-    done = {one.cluster: one for one in enforce(here.bank)}
-    assert there.ran(used_up, cpus=50) + sum(ran) >= 60 * SU
-    assert [one.held for one in done.values()] == [["native"], ["native"]]
-    movements.add(here.bank, Command("add", "native", 1_000 * SU))
+    assert note.startswith(f"up to {left // SU} SUs may be overrun"), note
+    # What either could use up to its time limit is more than what both have left.
+    waiting = [
+        one.lab.submit("native", ADA, partition="fast", cpus=20, minutes=10, command="sleep 1")
+        for one in both
+    ]
+    for one, job in zip(both, waiting, strict=True):
+        one.lab.wait_for_reason(job, "AssocGrpBillingMinutes")
+    movements.add(here.bank, Command("add", "native", 10_000 * SU))
+    for one, job in zip(both, waiting, strict=True):
+        runs(one, job)
+        one.wait_for_sacct(job)
+    run_pass(here.bank)
+    movements.modify(here.bank, Command("modify", "native", here.used("native")))
+    assert [one.limits("native")["GrpTRESMins"] for one in both] == ["billing=0"] * 2
+    assert run_pass(here.bank).notes == []
     here.set(enforcement="hold")
-    enforce(here.bank)
-    assert [one.limits("native")["GrpTRESMins"] for one in (here, there)] == ["", ""]
+    movements.add(here.bank, Command("add", "native", SU))
+    assert [one.limits("native")["GrpTRESMins"] for one in both] == ["", ""]
 
 
 def test_what_one_cluster_loses_is_not_looked_for_on_the_other(here: Branch, there: Branch) -> None:
