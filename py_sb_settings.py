@@ -19,7 +19,7 @@ DB_TABLE_NAME = 'sbank'
 
 # --- Slurm -----------------------------------------------------------------------------------
 
-# The clusters, in lower case; [] is the one that this machine belongs to.
+# The clusters, in lower case, each once; [] is the one that this machine belongs to.
 CLUSTERS = []
 
 # Directory of sshare, sacctmgr, scontrol, sacct and squeue.

@@ -70,7 +70,7 @@ def find_clusters(bank: Bank) -> Found:
 def failure(bank: Bank, cluster: str, error: BankError) -> Failure:
     """Return what a cluster could not do; where there are several, the error says which it was."""
     if len(bank.settings.clusters) > 1 and f"cluster {cluster}" not in str(error):
-        error = type(error)(f"cluster {cluster}: {error}")
+        error.args = (f"cluster {cluster}: {error}",)
     return Failure(cluster, error)
 
 
