@@ -13,6 +13,7 @@ from bank.operations import looking, movements
 from bank.operations.enforcement import Outcome, Pass, enforce, run_pass
 from bank.operations.movements import Command
 from bank.operations.releases import release_hold
+from bank.store import read
 from tests.lab import Lab
 from tests.operations.branch import ADA, SU, Branch
 from tests.operations.test_controller_real import save_jobs, save_state
@@ -75,13 +76,20 @@ def shown(here: Branch, name: str) -> dict[str, dict[str, Any]]:
 
 
 def test_use_on_both_is_charged_to_one_account(here: Branch, there: Branch) -> None:
-    open_on_both(here, there, "shared")
+    open_on_both(here, there, "above")
+    for one in (here, there):
+        one.lab.make_account("shared", parent="above", users=[ADA])
+    here.insert("shared", 1_000_000)
     jobs = here.run("shared"), there.run("shared", cpus=2)
     ran = here.ran(jobs[0]), there.ran(jobs[1], cpus=2)
     done, _ = by_cluster(run_pass(here.bank))
     assert (done[here.lab.cluster].charged, done["other"].charged) == ran
-    assert here.used("shared") == sum(ran)
-    assert [shown(here, "shared")[name]["used_billing_seconds"] for name in done] == list(ran)
+    for account in ("above", "shared"):
+        assert here.used(account) == sum(ran)
+        used = [shown(here, account)[name]["used_billing_seconds"] for name in done]
+        assert used == list(ran)
+        with here.reading() as reader:
+            assert read.standings(reader)[account] == here.standing(account)
     charges = [event for event in looking.history(here.bank, "shared") if event["kind"] == "charge"]
     assert [event["cluster"] for event in charges] == [here.lab.cluster, "other"]
     running = here.start("shared"), there.start("shared", cpus=3)
