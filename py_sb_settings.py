@@ -17,6 +17,10 @@ LOGFILE = '/var/log/slurm_bank/slurm_bank.log'
 # Name of the table in DATABASE that other programs may read: one row an account, whole SUs.
 DB_TABLE_NAME = 'sbank'
 
+# Where 'repopulate_json' and 'repopulate_csv' keep what was there before as a JSON dump, beside
+# the copy of the database; the time is added to the name. '' for none.
+DATABASE_BACKUP_JSON = ''
+
 # --- Slurm -----------------------------------------------------------------------------------
 
 # The clusters, in lower case, each once; [] is the one that this machine belongs to.
@@ -102,8 +106,3 @@ LOWER_LIMIT_PERCENT = 60
 
 # A program of the site that is given one event at a time, as JSON on standard input; '' for none.
 NOTIFY_COMMAND = ''
-
-# --- Kept from the predecessor ---------------------------------------------------------------
-
-# Where the predecessor kept its dump; '' for none.
-DATABASE_BACKUP_JSON = ''

@@ -9,6 +9,8 @@ Usage:
   slurm_bank.py balance [<account>] [options]
   slurm_bank.py (list|enforce|verify|migrate) [options]
   slurm_bank.py (backup|restore) <file> [options]
+  slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
+  slurm_bank.py (export_csv|import_csv) <file> [options]
   slurm_bank.py -h | --help
   slurm_bank.py -v | --version
 
@@ -38,19 +40,23 @@ The books:
   verify                     prove that they agree with themselves
   migrate                    make the database, or bring it up to date
   backup, restore            a copy of all of it, while in use
+  dump_json, dump_csv        the accounts table as a file, in whole SUs
+  repopulate_json, repopulate_csv
+                             make the accounts what such a file says, and close all others
+  export_csv, import_csv     the grants of accounts as a file, exact; others stay as they are
 
 Arguments:
   <account>  a Slurm account
   <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify), 0 is nothing
-  <file>     a new file for backup, a backup for restore
+  <file>     a new file for backup, dump and export, else what one of these has made
 
 Options:
   --json         print JSON, for programs
   --dry-run      say what would be done, do nothing (whatever changes something, but for backup)
-  --reason TEXT  why, for the history (movements, hold, release_hold)
+  --reason TEXT  why, for the history (movements, hold, release_hold, repopulate, import)
   --key TEXT     a name for this command: given again, it is answered and not done again
                  (movements, hold)
-  --yes          do not ask (delete, restore)
+  --yes          do not ask (delete, restore, repopulate, import)
   --force        delete an account that has something left
   -h --help      print this
   -v --version   print the version

@@ -129,6 +129,8 @@ def normalised(text: str, lab: Lab, directory: Path) -> list[str]:
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]*(Z|…)", "TIME", text)
     text = re.sub(r"\d{4}-\d\d-\d\d", "DATE", text)
     text = re.sub(r"\d+ bytes", "N bytes", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
+    text = re.sub(r"before-repopulate-\d+", "before-repopulate-TIME", text)
     return [" ".join(line.split()) for line in text.splitlines()]
 
 

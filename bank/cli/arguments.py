@@ -31,6 +31,12 @@ _OPTIONS = {
     "migrate": {"--dry-run"},
     "backup": set(),
     "restore": {"--dry-run", "--yes"},
+    "dump_json": set(),
+    "dump_csv": set(),
+    "repopulate_json": {"--dry-run", "--reason", "--yes"},
+    "repopulate_csv": {"--dry-run", "--reason", "--yes"},
+    "export_csv": set(),
+    "import_csv": {"--dry-run", "--reason", "--yes"},
 }
 _ALL_OPTIONS = ("--dry-run", "--reason", "--key", "--yes", "--force")
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")

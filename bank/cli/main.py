@@ -102,6 +102,10 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import keeping
 
         return keeping.VERBS[name]
+    if name.endswith(("_json", "_csv")):
+        from bank.cli import dumping
+
+        return dumping.VERBS[name]
     from bank.cli import moving
 
     return moving.VERBS[name]

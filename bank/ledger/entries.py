@@ -15,8 +15,8 @@ KINDS = {
     "deposit": {(TREASURY, AVAILABLE)},
     "withdrawal": {(AVAILABLE, TREASURY)},
     "charge": {(AVAILABLE, USED)},
-    # Use that the meter lost and sacct still knows.
-    "adjustment": {(AVAILABLE, USED)},
+    # Use that the meter lost and sacct still knows; or a limit set to what a dump says.
+    "adjustment": {(AVAILABLE, USED), (TREASURY, AVAILABLE), (AVAILABLE, TREASURY)},
     # The end of a period: use is settled with the treasury. An account pays for what its children
     # used from what it has available, because that use stands in the children's books.
     "closing": {(USED, TREASURY), (AVAILABLE, TREASURY)},

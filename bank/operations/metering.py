@@ -10,8 +10,8 @@ from typing import NamedTuple
 from bank.errors import Busy, SettingsError
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster, refuse_changed
-from bank.operations.files import log
+from bank.operations.clusters import Cluster, all_clusters, refuse_changed
+from bank.operations.files import log, only_one
 from bank.operations.meter_plan import (
     Booked,
     Known,
@@ -50,6 +50,17 @@ class Result(NamedTuple):
     charged: dict[str, int]
     notes: list[str]
     state: ClusterState
+
+
+def read_all_meters(bank: Bank, *, dry_run: bool = False) -> None:
+    """Book what was used until now on every cluster.
+
+    Raises:
+        BankError: as `enforce`; a cluster whose meters cannot be read stops it.
+    """
+    with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
+        for cluster in all_clusters(bank):
+            read_meters(bank, cluster, dry_run=dry_run)
 
 
 def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Result:

@@ -8,13 +8,13 @@ from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import all_clusters, failure, find_clusters
+from bank.operations.clusters import failure, find_clusters
 from bank.operations.enforcement import enforce_soon
-from bank.operations.files import log, newest, only_one
+from bank.operations.files import log, newest
 from bank.operations.looking import describe, describe_soon, no_such_account
-from bank.operations.metering import observe, read_meters
+from bank.operations.metering import observe, read_all_meters
 from bank.policy.periods import is_held_for
-from bank.store import accounts, limits, notices, read, requests
+from bank.store import accounts, limits, read, requests
 from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.post import post
@@ -202,9 +202,7 @@ def _before_insert(bank: Bank, command: Command) -> None:
 
 def _read_all_meters(bank: Bank, command: Command) -> None:
     """Book what was used until now, so that a new period begins here."""
-    with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-        for cluster in all_clusters(bank):
-            read_meters(bank, cluster, dry_run=command.dry_run)
+    read_all_meters(bank, dry_run=command.dry_run)
 
 
 def _standing(writer: Writer, name: str) -> read.Standing:
@@ -338,24 +336,4 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
             "not_empty",
             f"Account {command.account} has {left}: withdraw them first, or delete it with --force",
         )
-    periods.close_books(bank, writer, standing, command.reason, command.key)
-    notices.clear_all(writer, command.account, now=bank.clock())
-    has_nothing = standing.left is not None and standing.left <= 0
-    fields: dict[str, accounts.Value] = {
-        "is_open": False,
-        "is_unlimited": False,
-    }
-    # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
-    # stays one until release_hold.
-    hold_reason = standing.account.hold_reason
-    is_held = has_nothing or standing.holds or is_held_for(hold_reason)
-    if is_held and (hold_reason is None or is_held_for(hold_reason)):
-        fields["hold_reason"] = periods.DELETED_WHILE_HELD
-    accounts.change(
-        writer,
-        command.account,
-        fields,
-        actor=bank.actor,
-        reason=command.reason,
-        now=bank.clock(),
-    )
+    periods.close_account(bank, writer, standing, reason=command.reason, key=command.key)

@@ -1,5 +1,8 @@
 """Periods: an account's first one, and use that is closed so that the next begins with none."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.operations.bank import Bank
 from bank.policy.periods import is_held_for
@@ -11,6 +14,22 @@ from bank.store.read import Standing
 
 # Why an account that the bank has no more stays held.
 DELETED_WHILE_HELD = "deleted while it was held"
+
+
+class Opening(NamedTuple):
+    """An account that is to be opened.
+
+    Attributes:
+        name: the account.
+        amount: billing-seconds; None is unlimited.
+        reason: free text.
+        started_on: ISO date on which the period began, None is today.
+    """
+
+    name: str
+    amount: int | None
+    reason: str
+    started_on: str | None = None
 
 
 def deposit(
@@ -51,26 +70,52 @@ def open_account(
         key: the key the command was given.
         started_on: ISO date on which the period began, None is today.
     """
+    open_accounts(bank, writer, [Opening(name, amount, reason, started_on)], key=key)
+
+
+def open_accounts(
+    bank: Bank, writer: Writer, openings: Sequence[Opening], *, key: str | None = None
+) -> None:
+    """Open accounts with one grant each.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction.
+        openings: the accounts, none of them open.
+        key: the key the command was given.
+    """
     now = bank.clock()
-    accounts.ensure(writer, [name])
-    account = accounts.find(writer, name)
-    assert account is not None
-    _begin_counting(bank, writer, account, reason)
-    grant_id = accounts.open_grant(writer, account.account_id, kind="allocation", now=now)
-    fields: dict[str, accounts.Value] = {
-        "is_open": True,
-        "is_unlimited": amount is None,
-        **beginning(account, started_on or bank.today()),
-        "grant_id": grant_id,
-    }
-    if account.hold_reason == DELETED_WHILE_HELD:
-        fields["hold_reason"] = None
-    accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
+    names = [opening.name for opening in openings]
+    known = accounts.find_many(writer, names)
+    accounts.ensure(writer, names)
+    found = accounts.find_many(writer, names)
+    for opening in openings:
+        # Of one that the bank never heard of nothing was counted.
+        if opening.name in known:
+            _begin_counting(bank, writer, known[opening.name], opening.reason)
+    ids = [account.account_id for account in found.values()]
+    grants = accounts.open_grants(writer, ids, kind="allocation", now=now)
+    changes: dict[str, dict[str, accounts.Value]] = {}
+    deposits = []
+    for name, amount, reason, started_on in openings:
+        account = found[name]
+        grant_id = grants[account.account_id]
+        changes[name] = {
+            "is_open": True,
+            "is_unlimited": amount is None,
+            **beginning(account, started_on or bank.today()),
+            "grant_id": grant_id,
+        }
+        if account.hold_reason == DELETED_WHILE_HELD:
+            changes[name]["hold_reason"] = None
+        if amount:
+            deposits.append(deposit(bank, name, amount, grant_id, reason=reason, key=key))
+    reasons = {opening.name: opening.reason for opening in openings}
+    accounts.change_many(writer, changes, actor=bank.actor, reasons=reasons, now=now)
     # A backup that was put back may have taken away an account, and not what came about for it.
-    notices.clear_all(writer, name, now=now)
-    if amount:
-        post(writer, [deposit(bank, name, amount, grant_id, reason=reason, key=key)], now=now)
-    accounts.show(writer, bank.database, [name])
+    notices.clear_all(writer, names, now=now)
+    post(writer, deposits, now=now)
+    accounts.show(writer, bank.database, names)
 
 
 def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -> None:
@@ -194,6 +239,27 @@ def close_books(
             account.grant_id,
         )
         post(writer, [expiry], now=bank.clock())
+
+
+def close_account(
+    bank: Bank, writer: Writer, standing: Standing, *, reason: str, key: str | None = None
+) -> None:
+    """Close an account: its books are closed, its chain stays, and what was held stays held."""
+    close_books(bank, writer, standing, reason, key)
+    has_nothing = standing.left is not None and standing.left <= 0
+    fields: dict[str, accounts.Value] = {
+        "is_open": False,
+        "is_unlimited": False,
+    }
+    # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
+    # stays one until release_hold.
+    hold_reason = standing.account.hold_reason
+    is_held = has_nothing or standing.holds or is_held_for(hold_reason)
+    if is_held and (hold_reason is None or is_held_for(hold_reason)):
+        fields["hold_reason"] = DELETED_WHILE_HELD
+    name, now = standing.account.name, bank.clock()
+    notices.clear_all(writer, [name], now=now)
+    accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
 
 
 def start(

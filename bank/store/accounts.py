@@ -126,23 +126,64 @@ def change(
     reason: str,
     now: int,
 ) -> None:
-    """Change fields of an account that are not amounts, and write down who did and why.
+    """Change fields of one account; see `change_many`."""
+    change_many(writer, {name: changes}, actor=actor, reasons={name: reason}, now=now)
+
+
+def change_many(
+    writer: Writer,
+    changes: Mapping[str, Mapping[str, Value]],
+    *,
+    actor: str,
+    reasons: Mapping[str, str],
+    now: int,
+) -> None:
+    """Change fields of accounts that are not amounts, and write down who did and why.
 
     Args:
         writer: the transaction.
-        name: an account that has a row.
-        changes: new values by field of `Account`; those that are not new are left out.
+        changes: by account, which has a row, new values by field of `Account`; those that are not
+            new are left out.
         actor: login of whoever caused it.
-        reason: free text.
+        reasons: free text by account.
         now: UTC microseconds.
     """
-    account = find(writer, name)
-    if account is None:
-        raise LedgerBroken(f"account {name!r} has no row to change")
+    found = find_many(writer, list(changes))
+    rows: list[dict[str, Any]] = []
+    ends: list[dict[str, Any]] = []
+    for name, fields in changes.items():
+        if name not in found:
+            raise LedgerBroken(f"account {name!r} has no row to change")
+        account = found[name]
+        changed = _changes(account, fields, actor, reasons[name], now)
+        if not changed:
+            continue
+        rows += changed
+        values = {field: getattr(account, field) for field in _FIELDS} | dict(fields)
+        ends.append(
+            {**changed[-1], **{field: stored(field, value) for field, value in values.items()}}
+        )
+    writer.execute(
+        "INSERT INTO account_change"
+        " (account_id, seq, field, old, new, actor, reason, changed_at, digest) VALUES"
+        " (:account_id, :seq, :field, :old, :new, :actor, :reason, :changed_at, :digest)",
+        rows,
+    )
+    columns = ", ".join(f"{column} = :{field}" for field, column in _FIELDS.items())
+    writer.execute(
+        f"UPDATE account SET {columns}, change_count = :seq, change_digest = :digest"
+        " WHERE account_id = :account_id",
+        ends,
+    )
+
+
+def _changes(
+    account: Account, fields: Mapping[str, Value], actor: str, reason: str, now: int
+) -> list[dict[str, Any]]:
+    """Return the rows that say how an account was changed."""
+    rows = []
     seq, digest = account.change_count, account.change_digest
-    # A clock that was set back makes no change older than what stands there.
-    now = max(now, account.books.last_posted_at)
-    for field, value in changes.items():
+    for field, value in fields.items():
         before = stored(field, getattr(account, field))
         new = stored(field, value)
         if new == before:
@@ -156,20 +197,12 @@ def change(
             "new": _text(new),
             "actor": actor,
             "reason": reason,
-            "changed_at": now,
+            # A clock that was set back makes no change older than what stands there.
+            "changed_at": max(now, account.books.last_posted_at),
         }
         digest = chained_digest(digest, *row.values())
-        writer.execute(
-            "INSERT INTO account_change"
-            " (account_id, seq, field, old, new, actor, reason, changed_at, digest) VALUES"
-            " (:account_id, :seq, :field, :old, :new, :actor, :reason, :changed_at, :digest)",
-            [{**row, "digest": digest}],
-        )
-        writer.execute(
-            f"UPDATE account SET {_FIELDS[field]} = :new, change_count = :seq,"
-            " change_digest = :digest WHERE account_id = :account_id",
-            [{"new": new, "seq": seq, "digest": digest, "account_id": account.account_id}],
-        )
+        rows.append({**row, "digest": digest})
+    return rows
 
 
 def _text(value: str | int | None) -> str | None:
@@ -177,19 +210,46 @@ def _text(value: str | int | None) -> str | None:
 
 
 def open_grant(writer: Writer, account_id: int, *, kind: str, now: int) -> int:
-    """Add a grant that starts now, and end the account's grant before it."""
-    end = {"now": now, "account_id": account_id}
+    """Add a grant to one account; see `open_grants`."""
+    return open_grants(writer, [account_id], kind=kind, now=now)[account_id]
+
+
+def open_grants(
+    writer: Writer, account_ids: Sequence[int], *, kind: str, now: int
+) -> dict[int, int]:
+    """Add a grant that starts now to each account, and end its grant before it.
+
+    Returns:
+        The new grants by account.
+    """
     writer.execute(
         "UPDATE allocation_grant SET end_at = :now"
         " WHERE account_id = :account_id AND end_at IS NULL",
-        [end],
+        [{"account_id": account_id, "now": now} for account_id in account_ids],
     )
-    return writer.insert(
-        "INSERT INTO allocation_grant (account_id, start_at, end_at, kind)"
-        " VALUES (:account_id, :now, NULL, :kind)",
-        kind=kind,
-        **end,
+    return {
+        account_id: writer.insert(
+            "INSERT INTO allocation_grant (account_id, start_at, end_at, kind)"
+            " VALUES (:account_id, :now, NULL, :kind)",
+            account_id=account_id,
+            kind=kind,
+            now=now,
+        )
+        for account_id in account_ids
+    }
+
+
+def find_grants(reader: Reader) -> list[tuple[Account, str, str]]:
+    """Return every open account with the kind of its grant and why that was given."""
+    found = find_all(reader)
+    rows = reader.query(
+        "SELECT name, kind, reason FROM account"
+        " JOIN allocation_grant ON allocation_grant.grant_id = account.grant_id"
+        " JOIN account_change ON account_change.account_id = account.account_id"
+        " AND field = 'grant_id' AND new = CAST(account.grant_id AS TEXT)"
+        " WHERE is_open = 1 ORDER BY name"
     )
+    return [(found[name], kind, reason) for name, kind, reason in rows]
 
 
 def shown_limit_su(account: Account) -> int:
@@ -206,24 +266,48 @@ def show(writer: Writer, database: Database, names: Iterable[str]) -> None:
     The table is for other programs: nothing in the bank decides from it.
     """
     table = f'"{database.accounts_table}"'
-    for account in find_many(writer, list(names)).values():
-        row = {
+    found = find_many(writer, list(names)).values()
+    rows = [
+        {
             "account": account.name,
             "limit_su": shown_limit_su(account),
             "date": account.period_started_on,
         }
-        if not account.is_open:
-            writer.execute(f"DELETE FROM {table} WHERE account = :account", [row])
-            continue
-        writer.execute(
-            f"INSERT INTO {table} (account, su_limit_hrs, date, upper_limit_informed,"
-            " lower_limit_informed, max_limit_informed)"
-            " SELECT :account, :limit_su, :date, 0, 0, 0"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE account = :account)",
-            [row],
-        )
-        writer.execute(
-            f"UPDATE {table} SET su_limit_hrs = :limit_su, date = :date WHERE account = :account",
-            [row],
-        )
-    show_flags(writer, database, names)
+        for account in found
+        if account.is_open
+    ]
+    closed = [{"account": account.name} for account in found if not account.is_open]
+    writer.execute(f"DELETE FROM {table} WHERE account = :account", closed)
+    writer.execute(
+        f"INSERT INTO {table} (account, su_limit_hrs, date, upper_limit_informed,"
+        " lower_limit_informed, max_limit_informed)"
+        " SELECT :account, :limit_su, :date, 0, 0, 0"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE account = :account)",
+        rows,
+    )
+    writer.execute(
+        f"UPDATE {table} SET su_limit_hrs = :limit_su, date = :date WHERE account = :account",
+        rows,
+    )
+    show_flags(writer, database, [account.name for account in found])
+
+
+def shown_rows(reader: Reader, database: Database) -> list[tuple[Any, ...]]:
+    """Return the rows of the accounts table as they stand there, in the order of their ids."""
+    return reader.query(
+        "SELECT id, account, su_limit_hrs, date, upper_limit_informed, lower_limit_informed,"
+        f' max_limit_informed FROM "{database.accounts_table}" ORDER BY id'
+    )
+
+
+def keep_ids(writer: Writer, database: Database, ids: Mapping[str, int]) -> None:
+    """Let accounts have these ids in the accounts table, where they are free; `show` does the rest.
+
+    Nothing in the bank needs them; programs that read the table may.
+    """
+    table = f'"{database.accounts_table}"'
+    writer.execute(
+        f"INSERT INTO {table} (id, account) SELECT :id, :account"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE id = :id OR account = :account)",
+        [{"id": number, "account": name} for name, number in ids.items()],
+    )

@@ -17,8 +17,7 @@ from bank.store.connect import (
 )
 from bank.store.create import hand_over
 from bank.store.notices import flags_statement
-
-_ONLY_OURS = 0o600
+from bank.store.whole_files import name_it, part_of, refuse_existing, to_disk
 
 
 def copy_to(database: Database, path: str) -> None:
@@ -32,11 +31,10 @@ def copy_to(database: Database, path: str) -> None:
         StoreError: no space for it.
     """
     refuse_missing(database)
-    if os.path.lexists(path):
-        raise _there_already(path)
+    refuse_existing(path)
     with _part(database, path) as part:
-        _name_it(part, path)
-        _to_disk(os.path.dirname(os.path.abspath(path)))
+        name_it(part, path)
+        to_disk(os.path.dirname(os.path.abspath(path)))
 
 
 @contextmanager
@@ -47,24 +45,10 @@ def _part(database: Database, path: str) -> Iterator[str]:
         InputError: it cannot be made.
         StoreError: no space for it.
     """
-    part = f"{path}.part-{os.getpid()}"
-    try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _ONLY_OURS))
-    except OSError as error:
-        raise InputError(f"{path} cannot be made: {error.strerror}") from error
-    try:
+    with part_of(path) as part:
         _copy(database, part)
-        _to_disk(part)
+        to_disk(part)
         yield part
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}; no copy was made") from error
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
-
-
-def _there_already(path: str) -> InputError:
-    return InputError(f"{path} is there already and is not overwritten")
 
 
 def _copy(database: Database, path: str) -> None:
@@ -84,27 +68,6 @@ def _copy(database: Database, path: str) -> None:
         finally:
             target.close()
             source.close()
-
-
-def _name_it(part: str, path: str) -> None:
-    """Give a file its name, unless there is one of that name by now."""
-    try:
-        os.link(part, path)
-    except FileExistsError as error:
-        raise _there_already(path) from error
-    except OSError:
-        # A file system without hard links.
-        if os.path.lexists(path):
-            raise _there_already(path) from None
-        os.rename(part, path)
-
-
-def _to_disk(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_copy(path: str) -> None:
@@ -185,8 +148,8 @@ def put_in_place(database: Database, path: str, kept: str) -> None:
             # A log of changes that were made to another file must not be applied to this one.
             if os.path.exists(database.path + suffix):
                 os.rename(database.path + suffix, kept + suffix)
-        _name_it(part, database.path)
-        _to_disk(directory)
+        name_it(part, database.path)
+        to_disk(directory)
 
 
 # The next pass compares all meters with sacct, as after a restart of the controller.

@@ -101,11 +101,11 @@ def write_cleared(writer: Writer, cleared: Iterable[tuple[str, str]], *, now: in
     )
 
 
-def clear_all(writer: Writer, account: str, *, now: int) -> None:
-    """Write down that everything is over that came about for an account."""
-    rows = [{"account": account, "now": now}]
+def clear_all(writer: Writer, names: Iterable[str], *, now: int) -> None:
+    """Write down that everything is over that came about for accounts."""
     writer.execute(
-        "UPDATE notice SET cleared_at = :now WHERE account = :account AND cleared_at IS NULL", rows
+        "UPDATE notice SET cleared_at = :now WHERE account = :account AND cleared_at IS NULL",
+        [{"account": name, "now": now} for name in names],
     )
 
 

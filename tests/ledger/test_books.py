@@ -48,6 +48,8 @@ def chains(draw: st.DrawFn) -> tuple[Books, list[Entry]]:
         ("withdrawal", AVAILABLE, TREASURY, -5, 0),
         ("charge", AVAILABLE, USED, 0, 5),
         ("adjustment", AVAILABLE, USED, 0, 5),
+        ("adjustment", TREASURY, AVAILABLE, 5, 0),
+        ("adjustment", AVAILABLE, TREASURY, -5, 0),
         ("closing", USED, TREASURY, -5, -5),
         ("closing", AVAILABLE, TREASURY, -5, 0),
         ("expiry", AVAILABLE, TREASURY, -5, 0),
@@ -63,7 +65,7 @@ def test_each_kind_moves_the_totals_it_should(
 
 
 def test_the_table_above_knows_every_kind() -> None:
-    assert len(MOVES) == 8
+    assert len(MOVES) == 10
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "gift"])

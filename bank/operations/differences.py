@@ -1,0 +1,263 @@
+"""Files of accounts: checked whole, and compared with the books. Nothing is changed here."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from bank.errors import InputError, Refusal, SlurmError
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU
+from bank.operations import dumps
+from bank.operations.bank import Bank
+from bank.operations.clusters import failure, find_clusters
+from bank.operations.metering import observe
+from bank.policy import difference, grants, thresholds
+from bank.policy.difference import Difference, State
+from bank.policy.dumps import rows_of_csv, rows_of_json
+from bank.policy.predecessor import Row
+from bank.store import notices, read
+from bank.store.connect import Reader, reading
+
+Found = TypeVar("Found")
+# More names than this are counted and not listed.
+_NAMES_SHOWN = 20
+_NOT_CARRIED = (
+    "a dump has whole SUs, first days and flags only: fractions of SUs, grants, reasons, holds by"
+    " hand and history are not in it; what the bank has of them stays"
+)
+
+
+class Present(NamedTuple):
+    """Every open account, and the billing-seconds that each and all below it have used."""
+
+    states: dict[str, State]
+    used: dict[str, int]
+
+
+class Plan(NamedTuple):
+    """What a file would change.
+
+    Attributes:
+        verb: what it was read for.
+        file: its path.
+        digest: its SHA-256.
+        wanted: every account of it.
+        ids: the number of each account in it, where it has numbers.
+        reasons: why, by account, where it is not `reason`.
+        reason: why, for all others.
+        is_dump: whether it is a dump, which has all accounts, and whole SUs.
+        differences: between the books and the file, when it was read.
+        notes: what a person should know.
+    """
+
+    verb: str
+    file: str
+    digest: str
+    wanted: dict[str, State]
+    ids: dict[str, int]
+    reasons: dict[str, str]
+    reason: str
+    is_dump: bool
+    differences: list[Difference]
+    notes: list[str]
+
+
+def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
+    """Read a dump and compare it with the books; nothing is changed.
+
+    Args:
+        bank: settings and database.
+        verb: "repopulate_json" or "repopulate_csv".
+        path: the dump.
+        reason: for the history; "" where none was given.
+
+    Raises:
+        InputError: not all of it can be taken as it is.
+        Refusal: it has no accounts, and the bank has.
+    """
+    content = dumps.read(path)
+    if verb == "repopulate_csv" and not content.is_checked:
+        beside = dumps.checksum_path(path)
+        raise InputError(
+            f"{path} has no {beside}, and nothing else shows that rows are missing at its end:"
+            f" look at it, then make that with 'sha256sum {path} > {beside}'"
+        )
+    rows = _all_of(path, rows_of_csv if verb == "repopulate_csv" else rows_of_json, content.text)
+    with reading(bank.database) as reader:
+        present = find_present(reader)
+    if present.states and not rows:
+        raise Refusal(
+            "empty_dump",
+            f"{path} has no accounts, and would close all {len(present.states)} of the bank:"
+            " delete them one by one if that is meant",
+        )
+    notes = [_NOT_CARRIED]
+    if not content.is_checked:
+        notes.insert(
+            0, f"{path} has no {path}.sha256: nobody can tell whether it was changed since"
+        )
+    plan = Plan(
+        verb,
+        path,
+        content.digest,
+        {row.account: _state(row) for row in rows},
+        {row.account: row.number for row in rows},
+        {},
+        reason or _reason(verb, path),
+        is_dump=True,
+        differences=[],
+        notes=notes,
+    )
+    return _compared(bank, plan, present)
+
+
+def plan_import(bank: Bank, path: str, *, reason: str) -> Plan:
+    """Read grants and compare them with the books; nothing is changed.
+
+    Raises:
+        InputError: not all of it can be taken as it is.
+        Refusal: an account is to be opened that Slurm does not have.
+        SlurmError: Slurm did not say whether it has it.
+    """
+    content = dumps.read(path)
+    found = _all_of(path, grants.read, content.text)
+    with reading(bank.database) as reader:
+        present = find_present(reader)
+    new = State(None, "")
+    wanted = {
+        grant.account: present.states.get(grant.account, new)._replace(
+            limit=grant.amount, started_on=grant.started_on
+        )
+        for grant in found
+    }
+    _require_in_slurm(bank, path, set(wanted) - set(present.states))
+    plan = Plan(
+        "import_csv",
+        path,
+        content.digest,
+        wanted,
+        {},
+        {grant.account: grant.reason for grant in found if grant.reason},
+        reason or _reason("import_csv", path),
+        is_dump=False,
+        differences=[],
+        notes=[],
+    )
+    return _compared(bank, plan, present)
+
+
+def _reason(verb: str, path: str) -> str:
+    """Return what the history says where a person gives no reason."""
+    name = os.path.basename(path)
+    # A name may hold anything, also what is no text.
+    return f"{verb} {name if name.isprintable() else ascii(name)}"
+
+
+def _all_of(path: str, read_text: Callable[[str], list[Found]], text: str) -> list[Found]:
+    try:
+        return read_text(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _state(row: Row) -> State:
+    limit = None if row.limit_su is None else row.limit_su * BILLING_SECONDS_PER_SU
+    flags = (row.is_upper_told, row.is_lower_told, row.is_max_told)
+    events = (thresholds.UPPER, thresholds.LOWER, thresholds.FULL)
+    told = frozenset(event for event, is_told in zip(events, flags, strict=True) if is_told)
+    return State(limit, row.started_on, told)
+
+
+def find_present(reader: Reader) -> Present:
+    """Return every open account as a file of accounts can say it."""
+    told: dict[str, set[str]] = {}
+    for name, event in notices.find_open(reader):
+        if event in notices.FLAGS:
+            told.setdefault(name, set()).add(event)
+    standings = read.standings(reader)
+    states = {
+        name: State(
+            standing.limit,
+            standing.account.period_started_on or "",
+            frozenset(told.get(name, ())),
+        )
+        for name, standing in standings.items()
+    }
+    return Present(states, {name: standing.used for name, standing in standings.items()})
+
+
+def found_against(bank: Bank, plan: Plan, present: Present) -> list[Difference]:
+    """Return the differences between the open accounts and what a file wants."""
+    wanted = _as_far_as_it_says(bank, plan.wanted, present) if plan.is_dump else plan.wanted
+    return difference.compare(present.states, wanted, is_complete=plan.is_dump)
+
+
+def _as_far_as_it_says(bank: Bank, wanted: dict[str, State], present: Present) -> dict[str, State]:
+    """Return what a dump wants where it can say it, and what is so where it cannot."""
+    settings = bank.settings
+    wanted = difference.with_fractions(present.states, wanted)
+    reached = {
+        name: thresholds.reached(
+            limit=state.limit,
+            used=present.used[name],
+            lower_percent=settings.lower_limit_percent,
+            upper_percent=settings.upper_limit_percent,
+        )
+        for name, state in wanted.items()
+        if name in present.states
+    }
+    return difference.with_told(present.states, wanted, reached)
+
+
+def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:
+    notes = list(plan.notes)
+    if plan.is_dump:
+        rounded = difference.with_fractions(present.states, plan.wanted)
+        kept = [name for name, state in rounded.items() if state != plan.wanted[name]]
+        if kept:
+            notes.append(f"with the fraction of an SU that they have: {listed(kept)}")
+    return plan._replace(differences=found_against(bank, plan, present), notes=notes)
+
+
+def listed(names: list[str]) -> str:
+    """Return names for a line that people read; of very many, how many more."""
+    rest = len(names) - _NAMES_SHOWN
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _require_in_slurm(bank: Bank, path: str, new: set[str]) -> None:
+    if not new:
+        return
+    found = find_clusters(bank)
+    failures = list(found.failures)
+    for cluster in found.reached:
+        try:
+            new = new - set(observe(bank, cluster).slurm.accounts)
+        except SlurmError as error:
+            failures.append(failure(bank, cluster.name, error))
+    if new and failures:
+        raise failures[0].error
+    if new:
+        where = ", ".join(cluster.name for cluster in found.reached)
+        raise Refusal(
+            "no_such_account",
+            f"{path}: Slurm has no account {listed(sorted(new))} on {where}: make it with"
+            " 'sacctmgr add account', or correct the file",
+        )
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return what a file would change as plain data for a person or a program."""
+    changed = [one for one in plan.differences if one.account in plan.wanted]
+    return {
+        "verb": plan.verb,
+        "file": plan.file,
+        "sha256": plan.digest,
+        "accounts": len(plan.wanted),
+        "unchanged": len(plan.wanted) - len(changed),
+        "changed": len(plan.differences),
+        "differences": [
+            line._asdict() for one in plan.differences for line in difference.lines(one)
+        ],
+        "notes": plan.notes,
+    }

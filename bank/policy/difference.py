@@ -1,0 +1,144 @@
+"""What a file of accounts would change: the difference between what is and what it says."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
+
+
+class State(NamedTuple):
+    """What of an open account a file can say.
+
+    Attributes:
+        limit: billing-seconds; None is unlimited.
+        started_on: ISO date of the period's first day.
+        told: which thresholds people were told of: see `bank.store.notices.FLAGS`.
+    """
+
+    limit: int | None
+    started_on: str
+    told: frozenset[str] = frozenset()
+
+
+class Difference(NamedTuple):
+    """One account that is not as the file says.
+
+    Attributes:
+        before: as it is; None where it is not open.
+        after: as it is to be; None where it is to be closed.
+    """
+
+    account: str
+    before: State | None
+    after: State | None
+
+
+class Line(NamedTuple):
+    """One difference for people to read: what becomes of an account, from what to what."""
+
+    account: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+def with_fractions(present: Mapping[str, State], wanted: Mapping[str, State]) -> dict[str, State]:
+    """Return what a file of whole SUs wants, with the fractions that it could not carry.
+
+    Where a limit rounded down is the file's, it is what the file says already.
+    """
+    return {
+        name: state._replace(limit=present[name].limit)
+        if name in present and _is_rounded(present[name].limit, state.limit)
+        else state
+        for name, state in wanted.items()
+    }
+
+
+def with_told(
+    present: Mapping[str, State],
+    wanted: Mapping[str, State],
+    reached: Mapping[str, Collection[str]],
+) -> dict[str, State]:
+    """Return what a dump wants, with what is known better here of what people were told.
+
+    A flag of the dump is taken over where the account is opened, so that nobody is told again, or
+    where it has reached the threshold and nobody was told. What was told stays told; what is so no
+    more the next pass clears.
+
+    Args:
+        present: every open account.
+        wanted: every account of the file.
+        reached: by account that is in both, the thresholds that it has reached.
+    """
+    return {
+        name: state._replace(told=present[name].told | (state.told & frozenset(reached[name])))
+        if name in present
+        else state
+        for name, state in wanted.items()
+    }
+
+
+def _is_rounded(limit: int | None, whole: int | None) -> bool:
+    if limit is None or whole is None:
+        return False
+    return limit - limit % BILLING_SECONDS_PER_SU == whole
+
+
+def compare(
+    present: Mapping[str, State], wanted: Mapping[str, State], *, is_complete: bool
+) -> list[Difference]:
+    """Return the differences in the order of the accounts' names.
+
+    Args:
+        present: every open account.
+        wanted: every account of the file.
+        is_complete: whether the file has all accounts, so that others are to be closed.
+    """
+    names = {*wanted, *present} if is_complete else set(wanted)
+    found = [Difference(name, present.get(name), wanted.get(name)) for name in sorted(names)]
+    return [difference for difference in found if difference.before != difference.after]
+
+
+def without_flags(found: Iterable[Difference]) -> list[Difference]:
+    """Return the differences but for what people were told."""
+    rest = [
+        Difference(name, *(state and state._replace(told=frozenset()) for state in (before, after)))
+        for name, before, after in found
+    ]
+    return [difference for difference in rest if difference.before != difference.after]
+
+
+def lines(difference: Difference) -> Iterator[Line]:
+    """Yield what is different about one account."""
+    account, before, after = difference
+    if after is None:
+        assert before is not None
+        yield Line(account, "closed", _limit(before), None)
+        return
+    if before is None:
+        yield Line(account, "opened", None, _limit(after))
+    elif before.limit != after.limit:
+        yield Line(account, _direction(before.limit, after.limit), _limit(before), _limit(after))
+    started_on = before.started_on if before else None
+    if started_on != after.started_on:
+        yield Line(account, "date", started_on, after.started_on)
+    told = before.told if before else frozenset()
+    if told != after.told:
+        yield Line(account, "flags", _told(told), _told(after.told))
+
+
+def _limit(state: State) -> str:
+    return "unlimited" if state.limit is None else format_su(state.limit)
+
+
+def _direction(before: int | None, after: int | None) -> str:
+    if after is None:
+        return "unlimited"
+    if before is None:
+        return "limited"
+    return "raised" if after > before else "lowered"
+
+
+def _told(events: frozenset[str]) -> str:
+    return ", ".join(sorted(events)) or "none"
