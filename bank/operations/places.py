@@ -1,5 +1,6 @@
 """Where accounts stand: which ones the bank looks after, and what of that has changed in Slurm."""
 
+from bank.policy.tree import ancestors
 from bank.slurm.assoc_mgr import Associations
 from bank.store.accounts import Account
 from bank.store.meters import Place
@@ -11,21 +12,54 @@ def metered_accounts(known: dict[str, Account], slurm: Associations) -> set[str]
     One that was deleted from the bank goes on being read, so that what it uses meanwhile is known
     when it is opened again.
     """
-    return _with_all_below(slurm, set(known))
+    return with_all_below(slurm, set(known))
 
 
 def banked_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
     """Return the accounts whose use counts for an open account: those, and all below them."""
-    return _with_all_below(slurm, {name for name, account in known.items() if account.is_open})
+    return with_all_below(slurm, {name for name, account in known.items() if account.is_open})
 
 
-def _with_all_below(slurm: Associations, names: set[str]) -> set[str]:
+def with_all_below(slurm: Associations, names: set[str]) -> set[str]:
+    """Return those of the names that Slurm has, and all accounts below them."""
     found: set[str] = set()
     # The tree is listed from the top, so a parent comes before its children.
     for name, row in slurm.accounts.items():
         if row.parent in found or name in names:
             found.add(name)
     return found
+
+
+def unknown_accounts(slurm: Associations, banked: set[str], prefix: str) -> set[str]:
+    """Return the accounts that Slurm has and that count for nobody in the bank.
+
+    An account without users that only holds banked ones together is not one of them.
+
+    Args:
+        slurm: what the controller said.
+        banked: see `banked_accounts`.
+        prefix: only names that begin with it.
+    """
+    holding = holding_together(slurm, banked)
+    with_users = {row.account for row in slurm.users}
+    return {
+        name
+        for name in slurm.accounts
+        if name != "root"
+        and name.startswith(prefix)
+        and name not in banked
+        and (name not in holding or name in with_users)
+    }
+
+
+def holding_together(slurm: Associations, banked: set[str]) -> set[str]:
+    """Return the accounts above banked ones.
+
+    Held, such a one would stop those below it that have SUs; given SUs, it would have to pay for
+    them.
+    """
+    parents = {name: row.parent for name, row in slurm.accounts.items()}
+    return {above for name in banked for above in ancestors(parents, name)}
 
 
 def changed_places(
