@@ -49,11 +49,19 @@ def _print_rows(report: Report) -> None:
 
 
 def _print_holds(report: Report) -> None:
+    adopted: dict[tuple[str, str], list[str]] = {}
     for held in report.adopted:
-        print_line(f"{held.cluster}: the hold on {held.account} is the bank's: {held.why}")
+        adopted.setdefault((held.cluster, held.why), []).append(held.account)
+    for (cluster, why), names in adopted.items():
+        print_line(f"{cluster}: holds that become the bank's, because {why}: {_listed(names)}")
     for held in report.others:
-        choose = f"; if it was the predecessor, --choose {held.choose}" if held.choose else ""
+        choose = f"; if the predecessor set it: --choose {held.choose}" if held.choose else ""
         print_line(f"{held.cluster}: the hold on {held.account} stays: {held.why}{choose}")
+    if any(held.choose for held in report.others):
+        print_line(
+            "such a hold is the predecessor's, where a top-up has cleared the flag that told of it"
+            " (defects 4 and 35), or somebody else's (34): Slurm does not say"
+        )
 
 
 def _print_comparison(report: Report) -> None:
@@ -62,20 +70,23 @@ def _print_comparison(report: Report) -> None:
     print_line(f"the old check and the first pass do the same for {_count(same, 'account')}")
     if not different:
         return
-    print_line(f"and not for {len(different)}, by the number of the old check's defect:")
+    print_line(
+        f"and not for {_count(len(different), 'account')}, because of the old one's defects:"
+    )
     rows = [
         {
             "account": one.account,
             "limit_su": _limit(one.limit_su, has_row=one.has_row),
             "used_su": format_su(one.used),
-            "old": one.old,
-            "new": one.new,
+            "old_check": one.old,
+            "first_pass": one.new,
             "defect": one.number,
-            "why": one.why,
         }
         for one in different
     ]
     print_table(list(rows[0]), rows)
+    for number, why in sorted({(one.number or 0, one.why) for one in different}):
+        print_line(f"defect {number}: {why}" if number else why)
 
 
 def _limit(limit_su: int | None, *, has_row: bool) -> str | None:

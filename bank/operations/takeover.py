@@ -198,6 +198,11 @@ def _undecided(selection: Selection) -> set[str]:
 def _ask(bank: Bank) -> tuple[list[tuple[Cluster, Associations]], list[str]]:
     """Ask every cluster; note what the first pass would not work with."""
     found, notes = [], []
+    if bank.settings.usage_baseline == "now":
+        notes.append(
+            "USAGE_BASELINE = 'now': what was used so far is forgiven, every account begins with"
+            " nothing used of its whole limit, and is released if it was held for its use"
+        )
     for cluster in find_clusters(bank):
         output = run(bank.slurm, assoc_mgr.arguments(cluster.on))
         found.append((cluster, assoc_mgr.read_all(output, cluster.name)))
@@ -288,7 +293,7 @@ def _counted(slurm: Associations) -> dict[str, int]:
     return total
 
 
-_CHOSEN = "somebody chose that the predecessor set it"
+_CHOSEN = "somebody chose so"
 
 
 def _holds(
@@ -306,21 +311,18 @@ def _holds(
                 continue
             one = seen[name]
             if one.taken is None:
-                why = "it has no row that is taken: left to whoever set it"
+                why = "it has no row"
                 others.append(Held(cluster.name, name, why))
             elif any(flagged["max_limit_informed"] == 1 for flagged in one.rows):
-                adopted.append(Held(cluster.name, name, "its row says max_limit_informed"))
+                adopted.append(Held(cluster.name, name, "their rows say max_limit_informed"))
             elif was_over(one):
-                adopted.append(Held(cluster.name, name, "it is over its limit"))
+                adopted.append(Held(cluster.name, name, "they are over their limits"))
             elif name in choices.ours:
                 adopted.append(Held(cluster.name, name, _CHOSEN))
             else:
-                why = (
-                    "its row does not say who set it: the predecessor, whose flag a top-up cleared"
-                    " (defects 4 and 35), or somebody else (34)"
-                )
+                why = "its row does not tell of it"
                 others.append(Held(cluster.name, name, why, f"ours:{name}"))
-    return adopted, others
+    return sorted(adopted), sorted(others)
 
 
 def _stopped_by_parents(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU
 from bank.ledger.names import is_plain
 from bank.policy.enforcement import has_nothing_left
 from bank.policy.predecessor import Row
@@ -30,7 +30,6 @@ DEFECTS = {
     69: "a name longer than 30 characters was cut off and never found",
     70: "an account whose name does not match PROJECT_PREFIX was never checked",
 }
-_PART_OF_AN_HOUR = 10
 _LONGEST_NAME = 30
 
 
@@ -214,8 +213,7 @@ def _explanation(
         number = 6 if seen.taken is not None and seen.taken.limit_su is None else 4
     if number is None:
         return None, _forgiven(site)
-    used = f": {format_su(seen.used)} SUs are used" if number == _PART_OF_AN_HOUR else ""
-    return number, DEFECTS[number] + used
+    return number, DEFECTS[number]
 
 
 def _forgiven(site: Site) -> str:
@@ -234,7 +232,7 @@ def _why_only_now(seen: Seen) -> int:
     if seen.taken.limit_su == 0:
         return 11
     limit = _limit(seen.taken)
-    return 9 if seen.used == limit else _PART_OF_AN_HOUR
+    return 9 if seen.used == limit else 10
 
 
 def _why_no_more(seen: Seen) -> int | None:

@@ -63,7 +63,7 @@ def test_takes_over_what_was_chosen_and_says_what_differs(migrate: Command, tmp_
     assert "in the bank and not in Slurm: gone" in lines
     table = [line.split("\t") for line in lines if "\t" in line]
     assert [row[:6] for row in table] == [
-        ["account", "limit_su", "used_su", "old", "new", "defect"],
+        ["account", "limit_su", "used_su", "old_check", "first_pass", "defect"],
         ["test1", "10", "10", "nothing", "hold", "9"],
         ["test2", "unlimited", "0", "stays held", "release", "6"],
     ]

@@ -279,7 +279,7 @@ def test_a_hold_that_the_row_tells_of_is_released_by_a_top_up(old: Bank, fake: F
     make(old, old_row(1, "test1", 10, max_limit_informed=1))
     report = take(old)
     assert [(held.account, held.why) for held in report.adopted] == [
-        ("test1", "its row says max_limit_informed")
+        ("test1", "their rows say max_limit_informed")
     ]
     (done,) = enforce(old)
     assert (done.held, done.held_now, done.held_by_others) == (["test1"], [], [])
@@ -293,7 +293,7 @@ def test_a_hold_on_what_is_over_its_limit_is_the_predecessors(old: Bank, fake: F
     fake.limits["test1"][LIMIT] = 0
     make(old, old_row(1, "test1", 0))
     report = take(old)
-    assert [held.why for held in report.adopted] == ["it is over its limit"]
+    assert [held.why for held in report.adopted] == ["they are over their limits"]
 
 
 def test_a_hold_that_nobody_accounts_for_stays_until_somebody_says_whose_it_is(
