@@ -1,6 +1,5 @@
 """Where accounts stand: which ones the bank looks after, and what of that has changed in Slurm."""
 
-from bank.policy.tree import ancestors
 from bank.slurm.assoc_mgr import Associations
 from bank.store.accounts import Account
 from bank.store.meters import Place
@@ -28,38 +27,6 @@ def with_all_below(slurm: Associations, names: set[str]) -> set[str]:
         if row.parent in found or name in names:
             found.add(name)
     return found
-
-
-def unknown_accounts(slurm: Associations, banked: set[str], prefix: str) -> set[str]:
-    """Return the accounts that Slurm has and that count for nobody in the bank.
-
-    An account without users that only holds banked ones together is not one of them.
-
-    Args:
-        slurm: what the controller said.
-        banked: see `banked_accounts`.
-        prefix: only names that begin with it.
-    """
-    holding = holding_together(slurm, banked)
-    with_users = {row.account for row in slurm.users}
-    return {
-        name
-        for name in slurm.accounts
-        if name != "root"
-        and name.startswith(prefix)
-        and name not in banked
-        and (name not in holding or name in with_users)
-    }
-
-
-def holding_together(slurm: Associations, banked: set[str]) -> set[str]:
-    """Return the accounts above banked ones.
-
-    Held, such a one would stop those below it that have SUs; given SUs, it would have to pay for
-    them.
-    """
-    parents = {name: row.parent for name, row in slurm.accounts.items()}
-    return {above for name in banked for above in ancestors(parents, name)}
 
 
 def changed_places(

@@ -12,16 +12,13 @@ from bank.errors import Refusal, SettingsError
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster, find_clusters, refuse_unusable
+from bank.operations.clusters import Cluster, all_clusters
 from bank.operations.files import log, newest, only_one
-from bank.operations.holds import limit_name
-from bank.operations.places import (
-    changed_places,
-    holding_together,
-    unknown_accounts,
-    with_all_below,
-)
-from bank.policy import moving_in, tree
+from bank.operations.limits import hold_limit_name
+from bank.operations.places import changed_places, with_all_below
+from bank.operations.strangers import strangers, unknown_accounts
+from bank.policy import moving_in, thresholds, tree
+from bank.policy import periods as calendar
 from bank.policy.comparison import HOLD, Compared, Seen, Site, compare, was_over
 from bank.policy.moving_in import Choices, Conflict, Selection, Unusable
 from bank.policy.predecessor import COLUMNS, Row
@@ -196,20 +193,17 @@ def _undecided(selection: Selection) -> set[str]:
 
 
 def _ask(bank: Bank) -> tuple[list[tuple[Cluster, Associations]], list[str]]:
-    """Ask every cluster; note what the first pass would not work with."""
-    found, notes = [], []
+    """Ask every cluster; say what somebody should know of the settings."""
+    notes = []
     if bank.settings.usage_baseline == "now":
         notes.append(
             "USAGE_BASELINE = 'now': what was used so far is forgiven, every account begins with"
             " nothing used of its whole limit, and is released if it was held for its use"
         )
-    for cluster in find_clusters(bank):
+    found = []
+    for cluster in all_clusters(bank):
         output = run(bank.slurm, assoc_mgr.arguments(cluster.on))
         found.append((cluster, assoc_mgr.read_all(output, cluster.name)))
-        try:
-            refuse_unusable(bank, cluster)
-        except SettingsError as error:
-            notes.append(f"no pass will be done before this is put right: {error}")
     return found, notes
 
 
@@ -221,6 +215,8 @@ def _site(bank: Bank, slurm: list[tuple[Cluster, Associations]]) -> Site:
         settings.usage_baseline,
         settings.unknown_accounts,
         settings.default_allocation,
+        settings.hold_counts_running and settings.enforcement == "hold",
+        settings.on_end if settings.check_dates else "report",
     )
 
 
@@ -237,16 +233,17 @@ def _seen(
         by_name[str(row["account"]).lower()].append(row)
     raw: dict[str, dict[str, int]] = defaultdict(dict)
     used: dict[str, int] = defaultdict(int)
-    held, strangers = set(), set()
-    hold_limit = limit_name(bank.settings.account_hold)
+    running: dict[str, int] = defaultdict(int)
+    held, to_stop = set(), set()
+    hold_limit = hold_limit_name(bank.settings)
     for cluster, found in slurm:
         banked = with_all_below(found, set(taken))
-        unknown = unknown_accounts(found, banked, bank.settings.project_prefix)
-        strangers |= unknown - holding_together(found, banked)
+        to_stop |= strangers(found, banked, unknown_accounts(bank, found, banked))
         for name, amount in _counted(found).items():
             shown = found.accounts[name]
             raw[name][cluster.name] = shown.raw
             used[name] += amount
+            running[name] += shown.running_minutes * 60
             if assoc_mgr.limit(shown, hold_limit) == 0:
                 held.add(name)
     if bank.settings.usage_baseline == "now":
@@ -258,8 +255,10 @@ def _seen(
             taken.get(name),
             dict(raw[name]),
             used[name],
+            running[name],
+            _ended_on(bank, taken.get(name)),
             is_held=name in held,
-            is_stranger=name in strangers,
+            is_stranger=name in to_stop,
         )
         for name in sorted({*taken, *raw} - {"root"})
     }
@@ -272,10 +271,17 @@ def _unknown(
     return {
         name
         for _, found in slurm
-        for name in unknown_accounts(
-            found, with_all_below(found, names), bank.settings.project_prefix
-        )
+        for name in unknown_accounts(bank, found, with_all_below(found, names))
     }
+
+
+def _ended_on(bank: Bank, row: Row | None) -> str | None:
+    """Return the last day of the period of a row, where that is over."""
+    if row is None:
+        return None
+    length_days = bank.settings.proposal_length_days
+    found = calendar.period(row.started_on, length_days=length_days, today=bank.today())
+    return found.last_day.isoformat() if found.event == calendar.ENDED else None
 
 
 def _counted(slurm: Associations) -> dict[str, int]:
@@ -304,7 +310,7 @@ def _holds(
 ) -> tuple[list[Held], list[Held]]:
     """Tell the predecessor's holds from those of others; where that cannot be told, say both."""
     adopted, others = [], []
-    hold_limit = limit_name(bank.settings.account_hold)
+    hold_limit = hold_limit_name(bank.settings)
     for cluster, found in slurm:
         for name, row in found.accounts.items():
             if name not in seen or assoc_mgr.limit(row, hold_limit) != 0:
@@ -356,18 +362,18 @@ def _write(bank: Bank, writer: Writer, plan: _Plan, now: int) -> None:
             bank, writer, row.account, amount, reason=REASON, started_on=row.started_on
         )
     told = {
-        (row.account, event): json.dumps({"account": row.account, "event": event, "why": REASON})
+        (row.account, event): json.dumps({"why": REASON})
         for row in taken
         for event, is_told in (
-            ("upper_limit", row.is_upper_told),
-            ("lower_limit", row.is_lower_told),
-            ("max_limit", row.is_max_told),
+            (thresholds.LOWER, row.is_lower_told),
+            (thresholds.UPPER, row.is_upper_told),
+            (thresholds.FULL, row.is_max_told),
         )
         if is_told
     }
     notices.write_raised(writer, told, now=now, is_told=True)
     notices.show_flags(writer, bank.database, dict.fromkeys(account for account, _ in told))
-    hold_limit = limit_name(bank.settings.account_hold)
+    hold_limit = hold_limit_name(bank.settings)
     holds = [
         Limit(held.cluster, held.account, hold_limit, None, "hold", now) for held in plan.adopted
     ]

@@ -42,6 +42,8 @@ class Site(NamedTuple):
         baseline: USAGE_BASELINE.
         unknown_accounts: UNKNOWN_ACCOUNTS.
         default_allocation: billing-seconds.
+        is_running_counted: whether what running jobs may still use counts for a hold.
+        on_end: ON_END, "report" where no pass looks at dates.
     """
 
     clusters: tuple[str, ...]
@@ -49,6 +51,8 @@ class Site(NamedTuple):
     baseline: str
     unknown_accounts: str
     default_allocation: int
+    is_running_counted: bool = False
+    on_end: str = "report"
 
 
 class Seen(NamedTuple):
@@ -60,6 +64,8 @@ class Seen(NamedTuple):
         taken: the row that is taken, None where it has none.
         raw: RawUsage by cluster; only clusters that have the account.
         used: billing-seconds that the first pass will have counted for it.
+        running: billing-seconds that running jobs may still use.
+        ended_on: the last day of its period where that is over, as an ISO date.
         is_held: whether Slurm holds it now, on any cluster.
         is_ours: whether that hold is taken over.
         is_stranger: whether it counts for nobody in the bank and holds nobody in it together.
@@ -70,6 +76,8 @@ class Seen(NamedTuple):
     taken: Row | None
     raw: Mapping[str, int]
     used: int
+    running: int = 0
+    ended_on: str | None = None
     is_held: bool = False
     is_ours: bool = False
     is_stranger: bool = False
@@ -181,9 +189,17 @@ def first_pass(seen: Seen, site: Site) -> str:
         return NOTHING
     if seen.taken is None:
         return HOLD if _is_stranger_to_hold(seen, site) else NOTHING
-    if has_nothing_left(limit=_limit(seen.taken), used=seen.used):
+    limit = _limit(seen.taken)
+    if seen.ended_on is not None and site.on_end == "hold" and limit:
+        return HOLD
+    used = 0 if _is_renewed(seen, site) else seen.used
+    if has_nothing_left(limit=limit, used=used + (seen.running if site.is_running_counted else 0)):
         return HOLD
     return RELEASE if seen.is_held and seen.is_ours else NOTHING
+
+
+def _is_renewed(seen: Seen, site: Site) -> bool:
+    return seen.ended_on is not None and site.on_end == "renew"
 
 
 def _limit(row: Row) -> int | None:
@@ -202,8 +218,11 @@ def _explanation(
     seen: Seen, site: Site, old: Check, *, is_held_by_new: bool
 ) -> tuple[int | None, str]:
     number: int | None
+    is_empty = seen.taken is None or has_nothing_left(limit=_limit(seen.taken), used=seen.used)
     if old.decision == CANNOT_SAY:
         number = old.number
+    elif seen.taken is not None and is_held_by_new != is_empty:
+        return None, _setting(seen, site, is_held_by_new=is_held_by_new)
     elif is_held_by_new:
         number = old.number or _why_only_now(seen)
     elif old.decision == HOLD:
@@ -214,6 +233,15 @@ def _explanation(
     if number is None:
         return None, _forgiven(site)
     return number, DEFECTS[number]
+
+
+def _setting(seen: Seen, site: Site, *, is_held_by_new: bool) -> str:
+    """Name the setting by which an account is held that has something left, or not held."""
+    if not is_held_by_new:
+        return "ON_END = 'renew': its period is over and a new one begins"
+    if seen.ended_on is not None and site.on_end == "hold":
+        return "ON_END = 'hold': its period is over"
+    return "HOLD_COUNTS_RUNNING: its running jobs may use all that is left"
 
 
 def _forgiven(site: Site) -> str:

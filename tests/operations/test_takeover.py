@@ -331,6 +331,8 @@ ROWS = st.fixed_dictionaries(
         "name": st.sampled_from(["{}", "B{}", "{}" + "x" * 30]),
         "parent": st.sampled_from(["root", "dept"]),
         "has_row": st.booleans(),
+        "running": st.sampled_from([0, 30, 60]),
+        "date": st.sampled_from(["2022-04-08", "2090-01-01"]),
     }
 )
 
@@ -339,13 +341,17 @@ ROWS = st.fixed_dictionaries(
     rows=st.lists(ROWS, min_size=1, max_size=6),
     baseline=st.sampled_from(["all", "now"]),
     unknown=st.sampled_from(["report", "hold", "allocate"]),
+    on_end=st.sampled_from([None, "report", "hold", "renew"]),
+    counts_running=st.booleans(),
     gone=st.booleans(),
 )
 def test_the_first_pass_does_what_the_comparison_says(
     rows: list[dict[str, Any]],
     baseline: str,
     unknown: str,
+    on_end: str | None,
     *,
+    counts_running: bool,
     gone: bool,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -353,18 +359,25 @@ def test_the_first_pass_does_what_the_comparison_says(
         fake = take_over(monkeypatch)
         fake.add_account("dept")
         path = tmp_path_factory.mktemp("old") / "bank.db"
-        settings = Settings(str(path), usage_baseline=baseline, unknown_accounts=unknown)
+        settings = Settings(
+            str(path),
+            usage_baseline=baseline,
+            unknown_accounts=unknown,
+            check_dates=on_end is not None,
+            on_end=on_end or "report",
+            hold_counts_running=counts_running,
+        )
         written = []
         for number, row in enumerate(rows, start=1):
             name = row["name"].format(f"a{number}")
             fake.add_account(name.lower(), row["parent"])
             fake.use(fake.add_user(name.lower()), row["used"])
+            fake.running[name.lower()] = row["running"]
             if row["is_held"]:
                 fake.limits[name.lower()][LIMIT] = 0
             if row["has_row"]:
-                written.append(
-                    old_row(number, name, row["limit"], max_limit_informed=row["is_told"])
-                )
+                flag = {"max_limit_informed": row["is_told"], "date": row["date"]}
+                written.append(old_row(number, name, row["limit"], **flag))
         if gone:
             written.append(old_row(99, "gone", 1))
         make_old_database(path, written)
@@ -377,7 +390,9 @@ def test_the_first_pass_does_what_the_comparison_says(
         others = {one.account for one in report.others}
         assert set(done.held) == held - others
         assert set(done.released) == {name for name, new in said.items() if new == "release"}
-        assert all(one.is_same or one.number or baseline == "now" for one in report.compared)
+        assert all(one.is_same or one.why for one in report.compared)
+        if (baseline, counts_running) == ("all", False) and on_end in (None, "report"):
+            assert all(one.is_same or one.number for one in report.compared)
         assert upkeep.verify(bank) == []
         # Nothing is left over for the second pass.
         (again,) = enforce(bank)

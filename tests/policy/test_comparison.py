@@ -102,6 +102,29 @@ def test_use_that_is_forgiven_is_no_defect_and_said() -> None:
     assert "'now'" in found.why
 
 
+@pytest.mark.parametrize(
+    ("account", "site", "old", "new", "said"),
+    [
+        (seen(10, 9 * SU), {"on_end": "hold"}, NOTHING, HOLD, "ON_END = 'hold'"),
+        (seen(10, 11 * SU), {"on_end": "hold"}, HOLD, HOLD, ""),
+        (seen(-1, 9 * SU), {"on_end": "hold"}, NOTHING, NOTHING, ""),
+        (seen(10, 11 * SU), {"on_end": "renew"}, HOLD, NOTHING, "ON_END = 'renew'"),
+        (held(seen(10, 11 * SU)), {"on_end": "renew"}, HOLD, RELEASE, "ON_END = 'renew'"),
+        (seen(0, SU), {"on_end": "renew"}, HOLD, HOLD, ""),
+        (seen(10, 9 * SU), {"is_running_counted": True}, NOTHING, HOLD, "HOLD_COUNTS_RUNNING"),
+        (seen(10, 8 * SU), {"is_running_counted": True}, NOTHING, NOTHING, ""),
+    ],
+)
+def test_a_setting_that_the_predecessor_did_not_have_is_named(
+    account: Seen, site: dict[str, object], old: str, new: str, said: str
+) -> None:
+    account = account._replace(running=SU, ended_on="2023-04-08")
+    found = compare(account, SITE._replace(**site))  # type: ignore[arg-type]
+    assert (found.old, found.new, found.number) == (old, new, None)
+    assert found.is_same == (not said)
+    assert found.why.startswith(said)
+
+
 def test_use_is_added_up_over_all_clusters() -> None:
     both = seen(10, 0)._replace(raw={"hpc": 6 * SU, "gpu": 5 * SU}, used=11 * SU)
     assert old_check(both, SITE._replace(clusters=("hpc", "gpu"))).decision == HOLD
