@@ -193,9 +193,13 @@ def first_pass(seen: Seen, site: Site) -> str:
     if seen.ended_on is not None and site.on_end == "hold" and limit:
         return HOLD
     used = 0 if _is_renewed(seen, site) else seen.used
-    if has_nothing_left(limit=limit, used=used + (seen.running if site.is_running_counted else 0)):
+    if has_nothing_left(limit=limit, used=used + _running(seen, site)):
         return HOLD
     return RELEASE if seen.is_held and seen.is_ours else NOTHING
+
+
+def _running(seen: Seen, site: Site) -> int:
+    return seen.running if site.is_running_counted else 0
 
 
 def _is_renewed(seen: Seen, site: Site) -> bool:
@@ -210,7 +214,8 @@ def _is_stranger_to_hold(seen: Seen, site: Site) -> bool:
     if not seen.is_stranger or not is_plain(seen.name):
         return False
     if site.unknown_accounts == "allocate":
-        return has_nothing_left(limit=site.default_allocation, used=seen.used)
+        used = seen.used + _running(seen, site)
+        return has_nothing_left(limit=site.default_allocation, used=used)
     return site.unknown_accounts == "hold"
 
 

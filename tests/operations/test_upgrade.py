@@ -112,6 +112,20 @@ def test_nothing_is_put_over_a_database_that_is_not_up_to_date(first: Bank, tmp_
     assert Path(first.settings.database).read_bytes() == before
 
 
+def test_nor_is_a_backup_of_the_newest_schema(first: Bank, bank: Bank, tmp_path: Path) -> None:
+    # The fixture `bank` has brought the first schema up to date, at the same path.
+    backup = tmp_path / "tuesday"
+    upkeep.backup(bank, str(backup))
+    Path(first.settings.database).unlink()
+    for log in tmp_path.glob("bank.db-*"):
+        log.unlink()
+    make_first_schema(tmp_path / "bank.db")
+    before = Path(first.settings.database).read_bytes()
+    with pytest.raises(SettingsError, match="run 'slurm_bank.py migrate'"):
+        upkeep.restore(first, str(backup), dry_run=False)
+    assert Path(first.settings.database).read_bytes() == before
+
+
 def test_a_newer_one_is_neither_migrated_nor_put_back(bank: Bank, tmp_path: Path) -> None:
     backup = tmp_path / "monday"
     upkeep.backup(bank, str(backup))

@@ -54,6 +54,13 @@ def held(account: Seen) -> Seen:
         (unknown(), {"unknown_accounts": "hold"}, NOTHING, HOLD, 22),
         (unknown(SU), {"unknown_accounts": "allocate"}, NOTHING, HOLD, 22),
         (unknown(SU - 1), {"unknown_accounts": "allocate"}, NOTHING, NOTHING, None),
+        (
+            unknown(SU - 1)._replace(running=1),
+            {"unknown_accounts": "allocate", "is_running_counted": True},
+            NOTHING,
+            HOLD,
+            22,
+        ),
         (seen(10, 11 * SU), {"clusters": ("hpc", "gpu")}, NOTHING, HOLD, 23),
         (seen(10, 11 * SU, written="A"), {}, NOTHING, HOLD, 39),
         (seen(10, 11 * SU, name=LONG), {}, NOTHING, HOLD, 69),
