@@ -22,6 +22,7 @@ from bank.slurm.command import Slurm
 from bank.store import accounts, read
 from bank.store import takeover as stored
 from bank.store.connect import reading
+from bank.store.limits import find_limits
 from tests.fake_slurm import FakeSlurm, take_over
 from tests.operations.conftest import SU
 from tests.predecessor.old_file import make_old_database, old_row, read_rows
@@ -281,6 +282,10 @@ def test_a_hold_that_the_row_tells_of_is_released_by_a_top_up(old: Bank, fake: F
     assert [(held.account, held.why) for held in report.adopted] == [
         ("test1", "their rows say max_limit_informed")
     ]
+    with reading(old.database) as reader:
+        (limit,) = find_limits(reader)
+    assert (limit.account, limit.limit, limit.original) == ("test1", LIMIT, None)
+    assert (limit.intent, limit.value, limit.confirmed_at is not None) == ("hold", 0, True)
     (done,) = enforce(old)
     assert (done.held, done.held_now, done.held_by_others) == (["test1"], [], [])
     movements.add(old, Command("add", "test1", 90 * SU))
