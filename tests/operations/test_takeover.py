@@ -173,6 +173,8 @@ def test_a_choice_that_chooses_nothing_is_refused(old: Bank, choices: str, said:
     report = take(old, choices)
     assert report.is_refused
     assert [line for line in report.wrong_choices if said in line] == report.wrong_choices != []
+    # Whatever is not chosen rightly is still to be chosen.
+    assert bool(report.conflicts) == (choices in ("1,2", "3"))
     assert takeover.is_due(old)
 
 

@@ -110,6 +110,7 @@ def test_nothing_is_put_over_a_database_that_is_not_up_to_date(first: Bank, tmp_
     with pytest.raises(SettingsError, match="run 'slurm_bank.py migrate'"):
         upkeep.restore(first, str(backup), dry_run=False)
     assert Path(first.settings.database).read_bytes() == before
+    assert not list(tmp_path.glob("*.before-restore-*"))
 
 
 def test_nor_is_a_backup_of_the_newest_schema(first: Bank, bank: Bank, tmp_path: Path) -> None:
@@ -124,6 +125,7 @@ def test_nor_is_a_backup_of_the_newest_schema(first: Bank, bank: Bank, tmp_path:
     with pytest.raises(SettingsError, match="run 'slurm_bank.py migrate'"):
         upkeep.restore(first, str(backup), dry_run=False)
     assert Path(first.settings.database).read_bytes() == before
+    assert not list(tmp_path.glob("*.before-restore-*"))
 
 
 def test_a_newer_one_is_neither_migrated_nor_put_back(bank: Bank, tmp_path: Path) -> None:
