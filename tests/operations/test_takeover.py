@@ -178,6 +178,17 @@ def test_a_choice_that_chooses_nothing_is_refused(old: Bank, choices: str, said:
     assert takeover.is_due(old)
 
 
+@pytest.mark.parametrize("date", ["9999-12-31", "0001-01-01"])
+def test_a_date_far_away_is_a_date(old: Bank, date: str) -> None:
+    settings = old.settings._replace(check_dates=True)
+    # That a period is over is said.
+    old = old._replace(settings=settings, warn=lambda _: None)
+    make(old, old_row(1, "test1", 5, date=date))
+    assert take(old).taken == 1
+    (done,) = enforce(old)
+    assert done.held == []
+
+
 @pytest.mark.parametrize("choices", ["keep:1", "1,,2", "out:", "out:x", "ours:a b", "1,1", "¹"])
 def test_choices_that_cannot_be_read_are_refused(old: Bank, choices: str) -> None:
     make(old, old_row(1, "test1", 5))
