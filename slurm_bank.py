@@ -38,7 +38,8 @@ Slurm is made to obey:
 
 The books:
   verify                     prove that they agree with themselves
-  migrate                    make the database, or bring it up to date
+  migrate                    make the database, bring it up to date, or take over the
+                             predecessor's
   backup, restore            a copy of all of it, while in use
   dump_json, dump_csv        the accounts table as a file, in whole SUs
   repopulate_json, repopulate_csv
@@ -58,6 +59,7 @@ Options:
                  (movements, hold)
   --yes          do not ask (delete, restore, repopulate, import)
   --force        delete an account that has something left
+  --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
   -h --help      print this
   -v --version   print the version
 """

@@ -4,9 +4,11 @@ import os
 import platform
 import sqlite3
 import stat
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,12 +19,14 @@ from typing import NamedTuple
 from bank.slurm import assoc_mgr
 from benchmarks.measure import Action, both, compare, machine, process
 from tests.lab import JOB_USERS, Lab
+from tests.predecessor.old_file import make_old_database, old_row
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 COMMANDS = ("scontrol", "sshare", "sacctmgr", "sacct", "squeue")
 HELD = 200
 OLD_WAY = 20
+_LONGEST_MOVE = 5.0
 AT_ONCE = 16
 NATIVE_LIMIT = "GrpTRESMins=billing"
 
@@ -217,6 +221,29 @@ def growth(small: Bench, large: Bench) -> Iterator[Row]:
     yield _row("`sshare -anP` of 10,000 accounts", found, "the same of 1,000", "")
 
 
+def moving_in(large: Bench) -> Iterator[Row]:
+    """Taking over a predecessor's database in which every account has a row."""
+    path = large.directory / "old.db"
+    rows = [old_row(number + 1, f"acc{number:05d}", 1_000) for number in range(10_000)]
+
+    def make() -> None:
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink()
+        make_old_database(path, rows)
+
+    large.write_settings(DATABASE=str(path))
+    seconds = []
+    for _ in range(3):
+        make()
+        began = time.monotonic()
+        large.bank("migrate")()
+        seconds.append(time.monotonic() - began)
+    large.write_settings()
+    taken = statistics.median(seconds)
+    found = (taken, _LONGEST_MOVE, taken / _LONGEST_MOVE)
+    yield _row("`migrate` takes over 10,000 rows of the predecessor", found, "5 seconds", "1")
+
+
 def _row(what: str, found: tuple[float, float, float], against: str, allowed: str) -> Row:
     seconds, against_seconds, ratio = found
     return Row(what, seconds * 1000, against, against_seconds * 1000, ratio, allowed)
@@ -296,7 +323,7 @@ def main(argv: Sequence[str]) -> int:
     rows: list[Row] = []
     with benches() as (small, large):
         _say("measuring")
-        for part in (start_up(small), passes(small), growth(small, large)):
+        for part in (start_up(small), passes(small), growth(small, large), moving_in(large)):
             rows += part
         rows += holds(small)
         rows += old_way(small)

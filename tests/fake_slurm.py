@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bank.operations import changes, clusters, lost, metering, resets
+from bank.operations import changes, clusters, lost, metering, resets, takeover
 from bank.slurm.command import Slurm
 
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
@@ -155,6 +155,6 @@ class FakeSlurm:
 def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """Let the bank talk to a model in place of a cluster."""
     fake = FakeSlurm()
-    for room in (changes, clusters, lost, metering, resets):
+    for room in (changes, clusters, lost, metering, resets, takeover):
         monkeypatch.setattr(room, "run", fake.run)
     return fake

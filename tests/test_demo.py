@@ -55,6 +55,12 @@ def test_demo_shows_the_main_job_on_a_real_cluster_and_leaves_nothing(demo_home:
         "  [ok] RawUsage in Slurm is 0 again",
         "  [ok] the waiting job of biology has started",
         "the books agree",
+        "  [ok] what cannot be told is refused, with what to type",
+        "  [ok] exact: nothing before, hold now: defect 9",
+        "  [ok] topped: stays held before, release now: defect 4",
+        "  [ok] chem: the old check and the first pass do the same (hold)",
+        "  [ok] a top-up ends the hold that the predecessor set",
+        "  [ok] and not the one that somebody else did",
     ):
         assert line in said.splitlines(), said
     assert "AssocGrpCPUMinutesLimit" in said

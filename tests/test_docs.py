@@ -4,7 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from bank.policy import metering
 from bank.settings import RULES, Settings, assignments, default_text
 from tests.demo.terminal import run_in_terminal, without_colours
 from tests.lab import Lab
+from tests.predecessor.old_file import make_old_database, old_row, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,7 +68,7 @@ def test_every_option_is_explained() -> None:
     options = set(re.findall(r"^  (?:-\w )?(--[a-z-]+)", USAGE, re.MULTILINE))
     assert options
     assert [option for option in sorted(options) if option not in README + USAGE] == []
-    spoken = {"--json", "--dry-run", "--reason", "--key", "--yes", "--force"}
+    spoken = {"--json", "--dry-run", "--reason", "--key", "--yes", "--force", "--choose"}
     assert [option for option in sorted(spoken) if option not in README] == []
 
 
@@ -121,16 +123,18 @@ def test_architecture_names_every_kind_of_entry_and_every_cause_of_a_reading() -
     assert [cause for cause in sorted(causes) if f"\n| `{cause}` |" not in text] == []
 
 
-def normalised(text: str, lab: Lab, directory: Path) -> list[str]:
+def normalised(text: str, lab: Lab, places: Mapping[str, Path]) -> list[str]:
     """Return lines without what differs from run to run: times, names of places, widths."""
-    for real, said in ((str(directory), DIRECTORY), (lab.cluster, CLUSTER)):
-        text = text.replace(real, said)
+    for said, real in places.items():
+        text = text.replace(str(real), said)
+    text = text.replace(lab.cluster, CLUSTER)
     text = re.sub(rf"\b{re.escape(login())}\b", "root", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]*(Z|…)", "TIME", text)
     text = re.sub(r"\d{4}-\d\d-\d\d", "DATE", text)
     text = re.sub(r"\d+ bytes", "N bytes", text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
     text = re.sub(r"before-repopulate-\d+", "before-repopulate-TIME", text)
+    text = re.sub(r"(predecessor|schema-\d+)-\d+", r"\1-TIME", text)
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
@@ -178,18 +182,66 @@ def environment_for(lab: Lab, directory: Path) -> dict[str, str]:
 def test_console_sessions_of_the_readme_print_what_it_says(lab: Lab, tmp_path: Path) -> None:
     lab.make_accounts(["physics", "biology"], users=["lab-ada"])
     use_exactly(lab, "physics", USED)
-    environment = environment_for(lab, tmp_path)
-    typed = list(sessions(README))
+    type_all(README, lab, environment_for(lab, tmp_path), {DIRECTORY: tmp_path, SETTINGS: tmp_path})
+
+
+def type_all(
+    text: str, lab: Lab, environment: Mapping[str, str], places: Mapping[str, Path]
+) -> None:
+    """Type what a page shows, and compare what comes with what it shows."""
+    typed = list(sessions(text))
     assert typed
-    here = str(tmp_path)
     for command, expected in typed:
+        here = command
+        for said, real in places.items():
+            here = here.replace(said, str(real))
         shown = run_in_terminal(
-            ["/bin/sh", "-c", command.replace(DIRECTORY, here).replace(SETTINGS, here)],
-            environment=environment,
-            directory=ROOT,
+            ["/bin/sh", "-c", here], environment=dict(environment), directory=ROOT
         )
-        said = without_colours(shown.text)
-        assert normalised(said, lab, tmp_path) == normalised(expected, lab, tmp_path), command
+        said_now = without_colours(shown.text)
+        assert normalised(said_now, lab, places) == normalised(expected, lab, places), command
+
+
+@pytest.mark.timeout(120)
+def test_moving_in_happens_as_its_page_says(lab: Lab, tmp_path: Path) -> None:
+    names = ["physics", "biology", "chemistry", "astro", "geology", "robotics", "maths"]
+    lab.make_accounts(names, users=["lab-ada"])
+    use_exactly(lab, "physics", USED)
+    for name in ("physics", "geology", "robotics"):
+        where = ("where", f"account={name}", f"cluster={lab.cluster}")
+        lab.run("sacctmgr", "-i", "modify", "account", *where, "set", "GrpTRESMins=cpu=0")
+        lab.wait_for(partial(is_held, lab, name), f"the controller to hold {name}")
+    places = {
+        DIRECTORY: tmp_path / "var",
+        "/etc/slurm_bank": tmp_path / "etc",
+        "/etc/cron.d": tmp_path / "cron.d",
+    }
+    for place in places.values():
+        place.mkdir()
+    old = tmp_path / "etc" / "slurm_bank.db"
+    rows = [
+        old_row(1, "physics", 10, upper_limit_informed=1, max_limit_informed=1),
+        old_row(2, "Biology", 5000),
+        old_row(3, "chemistry", 100),
+        old_row(4, "astro", 0),
+        old_row(5, "geology", 300),
+        old_row(6, "chemistry", 200),
+        old_row(7, "robotics", 50),
+        old_row(8, "oldproject", 20),
+        old_row(9, "maths", None),
+    ]
+    make_old_database(old, rows)
+    before = read_rows(old)
+    (tmp_path / "cron.d" / "slurm_bank").write_text("the old one\n")
+    environment = environment_for(lab, tmp_path / "var")
+    type_all((ROOT / "docs" / "moving-in.md").read_text(encoding="utf-8"), lab, environment, places)
+    # The way back leads to what was there.
+    assert read_rows(old) == before
+    assert (tmp_path / "cron.d" / "slurm_bank").read_text() == "the old one\n"
+
+
+def is_held(lab: Lab, name: str) -> bool:
+    return "cpu=0" in lab.run("sshare", "-nP", "-A", name, "-o", "GrpTRESMins")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ _OPTIONS = {
     "three_month_check": {"--dry-run"},
     "enforce": {"--dry-run"},
     "verify": set(),
-    "migrate": {"--dry-run"},
+    "migrate": {"--dry-run", "--choose"},
     "backup": set(),
     "restore": {"--dry-run", "--yes"},
     "dump_json": set(),
@@ -38,7 +38,8 @@ _OPTIONS = {
     "export_csv": set(),
     "import_csv": {"--dry-run", "--reason", "--yes"},
 }
-_ALL_OPTIONS = ("--dry-run", "--reason", "--key", "--yes", "--force")
+_ALL_OPTIONS = ("--dry-run", "--reason", "--key", "--yes", "--force", "--choose")
+_WITH_TEXT = {"--reason": "TEXT", "--key": "TEXT", "--choose": "LIST"}
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")
 # Ends up in lines of the log and of the history.
 _MAX_TEXT = 500
@@ -55,6 +56,7 @@ class Arguments(NamedTuple):
         is_json, is_dry_run, is_yes, is_forced: the options without a value.
         reason: "" where none was given.
         key: None where none was given.
+        choose: "" where nothing was chosen.
     """
 
     verb: str
@@ -67,6 +69,7 @@ class Arguments(NamedTuple):
     is_forced: bool = False
     reason: str = ""
     key: str | None = None
+    choose: str = ""
 
 
 def read_arguments(usage: str, argv: list[str]) -> Arguments:
@@ -106,6 +109,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         is_forced=bool(given["--force"]),
         reason=given["--reason"] or "",
         key=given["--key"],
+        choose=given["--choose"] or "",
     )
 
 
@@ -115,7 +119,7 @@ def _asks_for_help(argv: list[str]) -> bool:
     for word in argv:
         if word == "--":
             return False
-        if word in ("-h", "--help") and before not in ("--reason", "--key"):
+        if word in ("-h", "--help") and before not in _WITH_TEXT:
             return True
         before = word
     return False
@@ -139,7 +143,7 @@ def _what_is_wrong(usage: str, argv: list[str]) -> str:
         return f"{words[0]!r} is not a command{_did_you_mean(words[0], _OPTIONS)}"
     takes = re.search(rf"[(|\s]{words[0]}(?:\|\w+)*\)? ?(.*)\[options\]", usage)
     options = " ".join(
-        f"[{option} TEXT]" if option in ("--reason", "--key") else f"[{option}]"
+        f"[{option} {_WITH_TEXT[option]}]" if option in _WITH_TEXT else f"[{option}]"
         for option in (*sorted(_OPTIONS[words[0]]), "--json")
     )
     return f"not understood; it goes: {words[0]} {takes.group(1) if takes else ''}{options}"

@@ -1,8 +1,10 @@
 """The verbs that keep the books themselves."""
 
 from bank.cli.arguments import Arguments
+from bank.cli.moving_in import print_takeover
 from bank.cli.output import print_json, print_line, require_yes
-from bank.operations import upkeep
+from bank.errors import Refusal
+from bank.operations import takeover, upkeep
 from bank.operations.bank import Bank
 
 
@@ -18,6 +20,15 @@ def _verify(bank: Bank, arguments: Arguments) -> int:
 
 
 def _migrate(bank: Bank, arguments: Arguments) -> int:
+    if takeover.is_due(bank):
+        report = takeover.take_over(bank, choices=arguments.choose, dry_run=arguments.is_dry_run)
+        return print_takeover(report, is_json=arguments.is_json)
+    if arguments.choose:
+        raise Refusal(
+            "nothing_to_choose",
+            f"{bank.settings.database} is not a database of the predecessor: migrate it without"
+            " --choose",
+        )
     done = upkeep.migrate(bank, dry_run=arguments.is_dry_run)
     if arguments.is_json:
         print_json(done)
@@ -26,7 +37,8 @@ def _migrate(bank: Bank, arguments: Arguments) -> int:
     else:
         would = "would be " if done["is_dry_run"] else ""
         what = f"brought from schema {done['from']} to" if done["from"] else "made with schema"
-        print_line(f"{done['database']} {would}{what} {done['to']}")
+        kept = f"; as it was it is {done['kept']}" if done["kept"] else ""
+        print_line(f"{done['database']} {would}{what} {done['to']}{kept}")
     return 0
 
 

@@ -225,10 +225,10 @@ def _act(
     dry_run: bool,
 ) -> Pass:
     """Decide about the accounts of one cluster, and change Slurm."""
-    unknown = unknown_accounts(bank, result)
+    unknown = unknown_accounts(bank, result.slurm, result.banked)
     mine = books.ours[cluster.name]
     ours = {limit.account for limit in mine}
-    to_stop = strangers(result, unknown)
+    to_stop = strangers(result.slurm, result.banked, unknown)
     wanted: dict[str, int | None] = {}
     for name, row in result.slurm.accounts.items():
         if only not in (None, name):

@@ -46,6 +46,11 @@ def limit_name(settings: Settings) -> str:
     """Return the limit that the bank sets, as sacctmgr takes it before "=VALUE"."""
     if settings.enforcement == "limit":
         return NATIVE_LIMIT
+    return hold_limit_name(settings)
+
+
+def hold_limit_name(settings: Settings) -> str:
+    """Return the limit that ACCOUNT_HOLD chooses, as sacctmgr takes it before "=VALUE"."""
     hold = settings.account_hold
     return hold if hold in ("GrpJobs", "GrpSubmitJobs") else f"{hold}=cpu"
 

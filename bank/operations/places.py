@@ -11,15 +11,16 @@ def metered_accounts(known: dict[str, Account], slurm: Associations) -> set[str]
     One that was deleted from the bank goes on being read, so that what it uses meanwhile is known
     when it is opened again.
     """
-    return _with_all_below(slurm, set(known))
+    return with_all_below(slurm, set(known))
 
 
 def banked_accounts(known: dict[str, Account], slurm: Associations) -> set[str]:
     """Return the accounts whose use counts for an open account: those, and all below them."""
-    return _with_all_below(slurm, {name for name, account in known.items() if account.is_open})
+    return with_all_below(slurm, {name for name, account in known.items() if account.is_open})
 
 
-def _with_all_below(slurm: Associations, names: set[str]) -> set[str]:
+def with_all_below(slurm: Associations, names: set[str]) -> set[str]:
+    """Return those of the names that Slurm has, and all accounts below them."""
     found: set[str] = set()
     # The tree is listed from the top, so a parent comes before its children.
     for name, row in slurm.accounts.items():

@@ -8,48 +8,55 @@ from bank.operations.clusters import Cluster
 from bank.operations.files import log, newest
 from bank.operations.metering import Result, both, read_meters, slices
 from bank.policy import tree
+from bank.slurm.assoc_mgr import Associations
 from bank.store import accounts
 from bank.store.accounts import Account
 from bank.store.connect import reading, writing
 
 
-def unknown_accounts(bank: Bank, result: Result) -> set[str]:
+def unknown_accounts(bank: Bank, slurm: Associations, banked: set[str]) -> set[str]:
     """Return the accounts that Slurm has and that count for nobody in the bank.
 
     An account without users that only holds banked ones together is not one of them.
+
+    Args:
+        bank: settings.
+        slurm: what the controller said.
+        banked: see `places.banked_accounts`.
     """
-    holding = _holding_banked_together(result)
-    with_users = {row.account for row in result.slurm.users}
+    holding = _holding_banked_together(slurm, banked)
+    with_users = {row.account for row in slurm.users}
     return {
         name
-        for name in result.slurm.accounts
+        for name in slurm.accounts
         if name != "root"
         and name.startswith(bank.settings.project_prefix)
-        and name not in result.banked
+        and name not in banked
         and (name not in holding or name in with_users)
     }
 
 
-def _holding_banked_together(result: Result) -> set[str]:
-    parents = {name: row.parent for name, row in result.slurm.accounts.items()}
-    return {above for name in result.banked for above in tree.ancestors(parents, name)}
+def _holding_banked_together(slurm: Associations, banked: set[str]) -> set[str]:
+    parents = {name: row.parent for name, row in slurm.accounts.items()}
+    return {above for name in banked for above in tree.ancestors(parents, name)}
 
 
-def strangers(result: Result, unknown: set[str]) -> set[str]:
+def strangers(slurm: Associations, banked: set[str], unknown: set[str]) -> set[str]:
     """Return the unknown accounts that may be held or given SUs: none that is above a banked one.
 
     Held, it would stop those below it that have SUs; given SUs, it would have to pay for them.
     """
-    return unknown - _holding_banked_together(result)
+    return unknown - _holding_banked_together(slurm, banked)
 
 
 def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
     """Give DEFAULT_ALLOCATION to each account that the bank never had, and read again."""
     with reading(bank.database) as reader:
         known = accounts.find_all(reader)
+    unknown = unknown_accounts(bank, result.slurm, result.banked)
     wanted = [
         name
-        for name in sorted(strangers(result, unknown_accounts(bank, result)))
+        for name in sorted(strangers(result.slurm, result.banked, unknown))
         if is_plain(name) and _is_new(known, name)
     ]
     given = format_su(bank.settings.default_allocation)

@@ -16,15 +16,26 @@ from bank.store.migrations import NEWEST
 
 
 def migrate(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
-    """Make the database, or bring it to this program's schema."""
+    """Make the database, or bring an older one to this program's schema after a copy of it."""
     path = bank.settings.database
+    before = present_schema(bank.database)
+    done: dict[str, Any] = {
+        "database": path,
+        "from": before,
+        "to": NEWEST,
+        "kept": None,
+        "is_dry_run": dry_run,
+    }
     if dry_run:
-        before = present_schema(bank.database)
-        return {"database": path, "from": before, "to": NEWEST, "is_dry_run": True}
-    before, after = migrate_database(bank.database, now=bank.clock())
+        return done
+    now = bank.clock()
+    if 0 < before < NEWEST:
+        done["kept"] = f"{path}.schema-{before}-{now}"
+        copies.copy_to(bank.database, done["kept"])
+    before, after = migrate_database(bank.database, now=now)
     if before != after:
-        log(bank, "migrate", from_schema=before, to_schema=after)
-    return {"database": path, "from": before, "to": after, "is_dry_run": False}
+        log(bank, "migrate", from_schema=before, to_schema=after, kept=done["kept"])
+    return {**done, "from": before, "to": after}
 
 
 def verify(bank: Bank) -> list[str]:
@@ -122,46 +133,52 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     Raises:
         Refusal: the backup does not agree with itself.
     """
-    copies.check_copy(path)
-    copy = Database(path, bank.database.accounts_table)
-    with reading(copy) as reader:
-        wrong = list(proof.problems(reader, copy))
-        ends = newest(accounts.find_all(reader).values())
-    if wrong:
-        raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
     kept = f"{bank.settings.database}.before-restore-{bank.clock()}"
-    if not dry_run:
-        if _is_sound(bank.settings.database):
-            _replace(bank, path, kept, ends)
-        else:
-            copies.put_in_place(bank.database, path, kept)
-            log(bank, "restore", file=path, kept=kept, **ends)
+    with copies.of_this_schema(path, bank.database, now=bank.clock()) as copy_path:
+        copy = Database(copy_path, bank.database.accounts_table)
+        with reading(copy) as reader:
+            wrong = list(proof.problems(reader, copy))
+            ends = newest(accounts.find_all(reader).values())
+        if wrong:
+            raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
+        if not dry_run:
+            if _is_sound(bank.database):
+                _replace(bank, copy_path, {"file": path, "kept": kept, **ends})
+            else:
+                copies.put_in_place(bank.database, copy_path, kept)
+                log(bank, "restore", file=path, kept=kept, **ends)
     is_kept = dry_run or os.path.exists(kept)
     return {"file": path, "kept": kept if is_kept else None, "is_dry_run": dry_run}
 
 
-def _is_sound(path: str) -> bool:
-    """Tell whether there is a database, and SQLite can read all of it."""
-    if not os.path.exists(path):
+def _is_sound(database: Database) -> bool:
+    """Tell whether there is a database, and SQLite can read all of it.
+
+    Raises:
+        SettingsError: it is of another schema: what it holds could not be kept in force.
+    """
+    if not os.path.exists(database.path):
         return False
     try:
-        copies.check_copy(path)
+        copies.check_copy(database.path)
     except (StoreError, InputError):
         return False
-    return True
+    with reading(database):
+        return True
 
 
-def _replace(bank: Bank, path: str, kept: str, ends: dict[str, dict[str, str]]) -> None:
+def _replace(bank: Bank, path: str, what: dict[str, Any]) -> None:
+    """Replace what the database holds; `what` is logged of it."""
     with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
         try:
             with copies.replacing(bank.database, path) as replace:
                 # Under the same lock: what was answered as done is in the one or the other.
-                copies.copy_to(bank.database, kept)
+                copies.copy_to(bank.database, what["kept"])
                 # Logged first: were we killed in between, the log would contradict the books.
-                log(bank, "restore", file=path, kept=kept, **ends)
+                log(bank, "restore", **what)
                 replace()
         except BaseException:
             with reading(bank.database) as reader:
                 ends = newest(accounts.find_all(reader).values())
-            log(bank, "restore_failed", file=path, kept=kept, **ends)
+            log(bank, "restore_failed", **{**what, **ends})
             raise

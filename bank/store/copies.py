@@ -14,8 +14,10 @@ from bank.store.connect import (
     check_version,
     explained,
     refuse_missing,
+    schema_version,
 )
-from bank.store.create import hand_over
+from bank.store.create import bring_up, hand_over
+from bank.store.migrations import NEWEST
 from bank.store.notices import flags_statement
 from bank.store.whole_files import name_it, part_of, refuse_existing, to_disk
 
@@ -70,13 +72,16 @@ def _copy(database: Database, path: str) -> None:
             source.close()
 
 
-def check_copy(path: str) -> None:
-    """Check that a file is a whole database of the bank, of this schema.
+def check_copy(path: str) -> int:
+    """Check that a file is a whole database of the bank, of this schema or an older one.
+
+    Returns:
+        Its schema.
 
     Raises:
         InputError: it cannot be opened.
         StoreError: it is damaged.
-        SettingsError: it is of another schema, or not the bank's.
+        SettingsError: it is of a newer schema, or not the bank's.
     """
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "is not there"
@@ -92,12 +97,45 @@ def check_copy(path: str) -> None:
     with explained(copy):
         connection = sqlite3.connect(address(path, "ro"), uri=True)
         try:
-            check_version(connection, copy)
+            schema = schema_version(connection)
+            if schema is None or schema > NEWEST:
+                check_version(connection, copy)
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             connection.close()
     if verdict != "ok":
         raise StoreError(f"{path} is damaged: {verdict}")
+    assert schema is not None
+    return schema
+
+
+@contextmanager
+def of_this_schema(path: str, database: Database, *, now: int) -> Iterator[str]:
+    """Give a checked copy as this program can read it, for as long as it is worked with.
+
+    Args:
+        path: the copy; it is not changed.
+        database: an older one is brought up to date in a file beside this.
+        now: UTC microseconds.
+
+    Yields:
+        The path of a copy of the newest schema.
+    """
+    schema = check_copy(path)
+    if schema == NEWEST:
+        yield path
+        return
+    copy = Database(path, database.accounts_table)
+    with _part(copy, f"{database.path}.of-schema-{schema}") as part:
+        with explained(copy):
+            connection = sqlite3.connect(part, isolation_level=None)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                bring_up(connection, copy, schema, now=now)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+        yield part
 
 
 @contextmanager

@@ -36,6 +36,24 @@ def migrate(database: Database, *, now: int) -> tuple[int, int]:
         SettingsError: the directory is missing or on a shared file system, the file is not the
             bank's, or it is of a newer program.
     """
+    refuse_unsafe_place(database)
+    with explained(database):
+        is_new = not os.path.exists(database.path)
+        if is_new:
+            _make_file(database.path)
+        connection = sqlite3.connect(database.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            return _apply(connection, database, now)
+        finally:
+            connection.close()
+
+
+def refuse_unsafe_place(database: Database) -> None:
+    """Refuse a database where SQLite would not be safe; nothing is made.
+
+    Raises:
+        SettingsError: the directory is missing or on a shared file system.
+    """
     directory = os.path.dirname(database.path)
     if not os.path.isdir(directory):
         raise SettingsError(
@@ -48,15 +66,6 @@ def migrate(database: Database, *, now: int) -> tuple[int, int]:
             f"{directory} is on a shared file system ({kind}), where SQLite is not safe:"
             " set DATABASE to a local disk"
         )
-    with explained(database):
-        is_new = not os.path.exists(database.path)
-        if is_new:
-            _make_file(database.path)
-        connection = sqlite3.connect(database.path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            return _apply(connection, database, now)
-        finally:
-            connection.close()
 
 
 def present_schema(database: Database) -> int:
@@ -94,10 +103,24 @@ def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tupl
         if found is not None:
             raise SettingsError(
                 f"{database.path} holds a table {found[0]} and is not the bank's: give DATABASE"
-                " another path; a database of the predecessor is not taken over by this version"
+                " another path, or DB_TABLE_NAME the name of the predecessor's table"
             )
     if before > NEWEST:
         check_version(connection, database)
+    bring_up(connection, database, before, now=now)
+    connection.execute("COMMIT")
+    return before, NEWEST
+
+
+def bring_up(connection: sqlite3.Connection, database: Database, before: int, *, now: int) -> None:
+    """Apply the migrations that a database has not had yet, in the transaction it is in.
+
+    Args:
+        connection: inside a transaction.
+        database: names the accounts table.
+        before: its schema, 0 for none.
+        now: UTC microseconds.
+    """
     for version in range(before + 1, NEWEST + 1):
         module = importlib.import_module(f"bank.store.migrations.{_NAMES[version]}")
         for statement in module.statements(database.accounts_table):
@@ -107,8 +130,6 @@ def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tupl
             " VALUES (?, ?, ?, ?)",
             (version, module.NAME, now, __version__),
         )
-    connection.execute("COMMIT")
-    return before, NEWEST
 
 
 def file_system(directory: str, mounts: str = "/proc/self/mounts") -> str:

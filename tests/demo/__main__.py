@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tests.demo.moving_in import move_in
 from tests.demo.story import ROOT, USER, Demo, Differs, say, tell, title
 from tests.lab import Lab, LabError, Missing, layout
 from tests.lab.packages import missing_packages
@@ -77,6 +78,7 @@ def run(*, keep: bool) -> int:
         for name in ("SLURM_CONF", "SLURM_BANK_SETTINGS"):
             print(f"  export {name}={demo.environment[name]}")
         tell(demo)
+        move_in(demo)
     title(f"All of it happened as said, in {time.monotonic() - began:.0f} s")
     if keep:
         explain_kept(directory)

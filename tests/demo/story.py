@@ -50,7 +50,7 @@ class Demo:
             "SLURM_BANK_SETTINGS": str(self.settings),
         }
 
-    def type(self, command: str, *, user: str | None = None) -> str:
+    def type(self, command: str, *, user: str | None = None, status: int = 0) -> str:
         """Show a command as somebody types it, run it, show what it says, and return that."""
         print("\n" + bold(f"{user or 'root'}$ {command}"), flush=True)
         try:
@@ -59,7 +59,7 @@ class Demo:
             raise Differs(f"'{command}': {error}") from error
         plain = without_colours(shown.text)
         print(shown.text if sys.stdout.isatty() else plain, end="", flush=True)
-        if shown.status != 0:
+        if shown.status != status:
             raise Differs(f"'{command}' ended with status {shown.status}")
         return plain
 

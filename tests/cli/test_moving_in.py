@@ -1,0 +1,108 @@
+"""The command that takes the predecessor's database over: what it says, and its exit status."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import slurm_bank
+from bank.cli.main import run
+from tests.cli.conftest import Command, Done
+from tests.fake_slurm import FakeSlurm
+from tests.predecessor.old_file import make_old_database, old_row
+
+SU = 3600
+
+
+@pytest.fixture
+def migrate(
+    fake: FakeSlurm, settings: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """Run migrate on a database of the predecessor in which much is awkward."""
+    del settings
+    fake.use(fake.add_user("test1"), 10 * SU)
+    fake.limits["test2"]["GrpTRESMins=cpu"] = 0
+    rows = [
+        old_row(1, "test1", 10),
+        old_row(2, "test2", -1, max_limit_informed=1),
+        old_row(3, "gone", 5, evil="x"),
+        old_row(4, "Gone", 7),
+        old_row(5, "-h", 7),
+    ]
+    make_old_database(tmp_path / "bank.db", rows)
+
+    def call(*argv: str) -> Done:
+        status = run(slurm_bank.__doc__ or "", ["migrate", *argv])
+        return Done(status, *capfd.readouterr())
+
+    return call
+
+
+def test_refuses_with_each_choice_as_it_is_to_be_typed(migrate: Command, tmp_path: Path) -> None:
+    done = migrate()
+    assert (done.status, done.err) == (1, "")
+    lines = done.out.splitlines()
+    assert lines[-1] == f"{tmp_path}/bank.db is not taken over: nothing was written"
+    assert any(line.endswith("keep one with --choose 3 or --choose 4") for line in lines)
+    assert any(line.endswith("or leave it out with --choose out:5") for line in lines)
+
+
+def test_takes_over_what_was_chosen_and_says_what_differs(migrate: Command, tmp_path: Path) -> None:
+    rehearsed = migrate("--choose", "4,out:5", "--dry-run")
+    assert rehearsed.status == 0
+    assert rehearsed.out.endswith(f"{tmp_path}/bank.db would be taken over: 3 accounts\n")
+    done = migrate("--choose", "4,out:5")
+    assert done.status == 0
+    lines = done.out.splitlines()
+    assert lines[:-2] == rehearsed.out.splitlines()[:-1]
+    assert lines[-2] == f"{tmp_path}/bank.db was taken over: 3 accounts"
+    (kept,) = tmp_path.glob("bank.db.predecessor-*")
+    assert lines[-1] == f"as it was it is {kept}"
+    assert "row 4: 'Gone' is gone, as Slurm has it" in lines
+    assert "columns that stay in the copy only: evil" in lines
+    assert "in the bank and not in Slurm: gone" in lines
+    table = [line.split("\t") for line in lines if "\t" in line]
+    assert [row[:6] for row in table] == [
+        ["account", "limit_su", "used_su", "old_check", "first_pass", "defect"],
+        ["test1", "10", "10", "nothing", "hold", "9"],
+        ["test2", "unlimited", "0", "stays held", "release", "6"],
+    ]
+    again = migrate()
+    assert again.out.endswith("has schema 2: nothing to do\n")
+
+
+def test_programs_get_all_of_it(migrate: Command) -> None:
+    done = migrate("--json", "--dry-run")
+    found = json.loads(done.out)
+    assert (done.status, found["is_refused"], found["is_dry_run"]) == (1, True, True)
+    assert [row["number"] for row in found["conflicts"][0]["rows"]] == [3, 4]
+    assert [row["number"] for row in found["unusable"]] == [5]
+    found = json.loads(migrate("--json", "--choose", "3,out:5").out)
+    assert (found["from"], found["taken"], Path(found["kept"]).is_file()) == (
+        "predecessor",
+        3,
+        True,
+    )
+    assert {one["account"]: one["number"] for one in found["compared"]} == {
+        "gone": None,
+        "test1": 9,
+        "test2": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("choices", "status", "said"),
+    [("4,out:5,out:9", 1, "cannot be chosen: out:9: there is no such row"), ("x", 65, "'x'")],
+)
+def test_a_choice_that_makes_no_sense_is_refused(
+    migrate: Command, choices: str, status: int, said: str
+) -> None:
+    done = migrate("--choose", choices)
+    assert done.status == status
+    assert said in done.out + done.err
+
+
+def test_nothing_is_to_be_chosen_in_a_database_of_the_bank(command: Command) -> None:
+    done = command("migrate", "--choose", "7")
+    assert done.status == 1
+    assert "nothing_to_choose" in done.err

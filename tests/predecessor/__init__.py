@@ -1,0 +1,1 @@
+"""The predecessor: its files in their exact form, and its defects, which must not return."""
