@@ -16,12 +16,12 @@ import pytest
 from freezegun import freeze_time
 
 from bank.errors import Refusal
-from bank.operations import dates, movements, releases, upkeep
+from bank.operations import dates, movements, periods, releases, upkeep
 from bank.operations.bank import Bank
 from bank.operations.enforcement import Outcome, run_pass
 from bank.operations.movements import Command
 from bank.store import accounts, connect, read
-from bank.store.connect import Writer, reading
+from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU
@@ -549,6 +549,33 @@ def test_nothing_is_renewed_while_use_may_be_unread(dated: Bank, fake: FakeSlurm
     assert report.notes == ["no period is renewed before all clusters were read"]
     assert began(bank) == BEGAN
     assert raised(bank) == []
+
+
+@pytest.mark.parametrize("on_end", ["hold", "renew"])
+def test_what_a_person_did_since_the_pass_looked_is_left_as_it_is(
+    dated: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, on_end: str
+) -> None:
+    del fake
+    bank = settled(dated, on_end=on_end)
+    insert(bank, "test1", 10)
+    look = dates._look
+
+    def looked(*arguments: Any) -> Any:  # noqa: ANN401
+        found = look(*arguments)
+        monkeypatch.setattr(dates, "_look", look)
+        with writing(bank.database) as writer:
+            if on_end == "renew":
+                periods.start(bank, writer, found[0]["test1"], "by hand", None)
+            fields: dict[str, accounts.Value] = {"hold_reason": "invoice not paid"}
+            accounts.change(writer, "test1", fields, actor="eve", reason="", now=bank.clock())
+            accounts.show(writer, bank.database, ["test1"])
+        return found
+
+    monkeypatch.setattr(dates, "_look", looked)
+    enforce(bank, DAY_AFTER)
+    assert renewals(bank) == (1 if on_end == "renew" else 0)
+    assert standing(bank).account.hold_reason == "invoice not paid"
+    assert upkeep.verify(bank) == []
 
 
 # -- killed ------------------------------------------------------------------------------------
