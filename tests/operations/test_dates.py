@@ -104,6 +104,14 @@ def raised(bank: Bank) -> list[tuple[str, str, int]]:
         return reader.query("SELECT account, event, crossing FROM notice ORDER BY raised_at, event")
 
 
+def flags(bank: Bank) -> tuple[int, ...]:
+    with reading(bank.database) as reader:
+        rows = reader.query(
+            "SELECT upper_limit_informed, lower_limit_informed, max_limit_informed FROM sbank"
+        )
+    return tuple(rows[0])
+
+
 # -- each ON_END -----------------------------------------------------------------------------
 
 
@@ -163,9 +171,12 @@ def test_renew_releases_who_had_nothing_left(dated: Bank, fake: FakeSlurm) -> No
     fake.use(association, 12 * SU)
     enforce(bank, LAST_DAY)
     assert fake.limits["test1"] == HELD
+    assert flags(bank) == (1, 1, 1)
     assert enforce(bank, DAY_AFTER).passes[0].released == ["test1"]
     assert fake.limits["test1"] == {}
     assert standing(bank).left == 10 * SU
+    # So that people are told again in the next period.
+    assert flags(bank) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
