@@ -96,7 +96,10 @@ def kinds(bank: Bank, name: str = "test1") -> list[str]:
 
 
 def renewals(bank: Bank, name: str = "test1") -> int:
-    return kinds(bank, name).count("period_started_on changed") - 1
+    """Return how often a period followed another, each with its one grant."""
+    found = kinds(bank, name)
+    assert found.count("grant_id changed") == found.count("period_started_on changed")
+    return found.count("period_started_on changed") - 1
 
 
 def raised(bank: Bank) -> list[tuple[str, str, int]]:
