@@ -210,6 +210,20 @@ def test_nor_one_in_a_directory_that_others_can_write(make: Make, tmp_path: Path
     tell(path, EVENT)
 
 
+def test_nor_one_of_somebody_else(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make("touch $d/ran")
+    if os.geteuid() == 0:
+        os.chown(path, 54321, -1)
+    else:
+        other = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+    with pytest.raises(NotPermitted, match="belongs to somebody who could change it: chown it"):
+        tell(path, EVENT)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_program_that_cannot_be_started(make: Make, tmp_path: Path) -> None:
     path = make("exit 0")
     Path(path).chmod(0o644)

@@ -389,7 +389,7 @@ def test_one_account_by_verb_where_passes_do_not_look(bank: Bank, fake: FakeSlur
     assert (fake.limits["test1"], fake.limits["proj"]) == (HELD, {})
     # The hold stays until a new period begins, and nothing is told of the other.
     enforce(bank, "2027-01-03")
-    assert fake.limits["test1"] == HELD
+    assert (fake.limits["test1"], fake.limits["proj"]) == (HELD, {})
     assert raised(bank) == [("test1", "period_ended", 1)]
     do(bank, "2027-01-03", "modify", su=20)
     assert fake.limits["test1"] == {}
