@@ -1,7 +1,9 @@
 """The site's own program that tells people: it is given one event on standard input."""
 
 import os
+import pwd
 import stat
+from contextlib import suppress
 
 from bank.errors import NotPermitted, NotTold, SettingsError
 from bank.process import TimedOut, run_site_program
@@ -51,11 +53,29 @@ def _refuse_writable_by_others(path: str) -> None:
     mode = os.stat(directory).st_mode
     # Who may write to the directory may put another file in its place, but for a sticky one.
     is_open = mode & _WRITABLE_BY_OTHERS and not mode & stat.S_ISVTX
+    program = os.stat(real)
     for which, is_writable in (
         (directory, is_open),
-        (real, os.stat(real).st_mode & _WRITABLE_BY_OTHERS),
+        (real, program.st_mode & _WRITABLE_BY_OTHERS),
     ):
         if is_writable:
             raise NotPermitted(
                 f"NOTIFY_COMMAND {path}: {which} can be written by others: chmod go-w {which}"
             )
+    if program.st_uid not in _trusted():
+        raise NotPermitted(
+            f"NOTIFY_COMMAND {path}: {real} belongs to somebody who could change it: chown it to"
+            " root or to the user who runs the bank"
+        )
+
+
+def _trusted() -> set[int]:
+    """Return the users whose program may be run: root, who runs the bank, and for root SlurmUser.
+
+    As with the settings file: on most clusters the bank belongs to SlurmUser and root runs it too.
+    """
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0:
+        with suppress(KeyError):
+            trusted.add(pwd.getpwnam("slurm").pw_uid)
+    return trusted

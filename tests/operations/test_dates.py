@@ -16,12 +16,12 @@ import pytest
 from freezegun import freeze_time
 
 from bank.errors import Refusal
-from bank.operations import dates, movements, releases, upkeep
+from bank.operations import dates, movements, periods, releases, upkeep
 from bank.operations.bank import Bank
 from bank.operations.enforcement import Outcome, run_pass
 from bank.operations.movements import Command
 from bank.store import accounts, connect, read
-from bank.store.connect import Writer, reading
+from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU
@@ -96,12 +96,23 @@ def kinds(bank: Bank, name: str = "test1") -> list[str]:
 
 
 def renewals(bank: Bank, name: str = "test1") -> int:
-    return kinds(bank, name).count("period_started_on changed") - 1
+    """Return how often a period followed another, each with its one grant."""
+    found = kinds(bank, name)
+    assert found.count("grant_id changed") == found.count("period_started_on changed")
+    return found.count("period_started_on changed") - 1
 
 
 def raised(bank: Bank) -> list[tuple[str, str, int]]:
     with reading(bank.database) as reader:
         return reader.query("SELECT account, event, crossing FROM notice ORDER BY raised_at, event")
+
+
+def flags(bank: Bank) -> tuple[int, ...]:
+    with reading(bank.database) as reader:
+        rows = reader.query(
+            "SELECT upper_limit_informed, lower_limit_informed, max_limit_informed FROM sbank"
+        )
+    return tuple(rows[0])
 
 
 # -- each ON_END -----------------------------------------------------------------------------
@@ -163,9 +174,12 @@ def test_renew_releases_who_had_nothing_left(dated: Bank, fake: FakeSlurm) -> No
     fake.use(association, 12 * SU)
     enforce(bank, LAST_DAY)
     assert fake.limits["test1"] == HELD
+    assert flags(bank) == (1, 1, 1)
     assert enforce(bank, DAY_AFTER).passes[0].released == ["test1"]
     assert fake.limits["test1"] == {}
     assert standing(bank).left == 10 * SU
+    # So that people are told again in the next period.
+    assert flags(bank) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +370,7 @@ def dump(bank: Bank) -> list[str]:
 
 
 def test_a_dry_run_lets_go_what_is_held_for_a_period_that_is_not_over(
-    dated: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+    dated: Bank, fake: FakeSlurm
 ) -> None:
     bank = settled(dated, on_end="hold")
     insert(bank, "test1", 10)
@@ -364,7 +378,6 @@ def test_a_dry_run_lets_go_what_is_held_for_a_period_that_is_not_over(
     longer = settled(bank, proposal_length_days=400)
     assert enforce(longer, DAY_AFTER, dry_run=True).passes[0].released == ["test1"]
     assert fake.limits["test1"] == HELD
-    monkeypatch.undo()
 
 
 def test_one_account_by_verb_where_passes_do_not_look(bank: Bank, fake: FakeSlurm) -> None:
@@ -376,17 +389,14 @@ def test_one_account_by_verb_where_passes_do_not_look(bank: Bank, fake: FakeSlur
     assert (fake.limits["test1"], fake.limits["proj"]) == (HELD, {})
     # The hold stays until a new period begins, and nothing is told of the other.
     enforce(bank, "2027-01-03")
-    assert fake.limits["test1"] == HELD
+    assert (fake.limits["test1"], fake.limits["proj"]) == (HELD, {})
     assert raised(bank) == [("test1", "period_ended", 1)]
     do(bank, "2027-01-03", "modify", su=20)
     assert fake.limits["test1"] == {}
 
 
-def test_three_months_are_told_once_a_period(
-    bank: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_three_months_are_told_once_a_period(bank: Bank, fake: FakeSlurm) -> None:
     del fake
-    monkeypatch.setattr(bank.settings.__class__, "check_dates", False)
     insert(bank, "test1", 10)
 
     def ask(day: str) -> str | None:
@@ -399,11 +409,11 @@ def test_three_months_are_told_once_a_period(
     for day in ("2026-10-20", "2026-10-21", LAST_DAY):
         assert ask(day) == "period_ending"
         assert raised(bank) == [("test1", "period_ending", 1)]
-    assert ask(DAY_AFTER) == "period_ended"
-    do(bank, DAY_AFTER, "modify", su=10)
+    do(bank, LAST_DAY, "modify", su=10)
     # Nobody asked in between: it is told of the new period all the same.
     assert ask("2027-12-01") == "period_ending"
     assert raised(bank) == [("test1", "period_ending", 1), ("test1", "period_ending", 2)]
+    assert ask("2028-06-01") == "period_ended"
 
 
 # -- what else begins or ends ------------------------------------------------------------------
@@ -553,6 +563,33 @@ def test_nothing_is_renewed_while_use_may_be_unread(dated: Bank, fake: FakeSlurm
     assert report.notes == ["no period is renewed before all clusters were read"]
     assert began(bank) == BEGAN
     assert raised(bank) == []
+
+
+@pytest.mark.parametrize("on_end", ["hold", "renew"])
+def test_what_a_person_did_since_the_pass_looked_is_left_as_it_is(
+    dated: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, on_end: str
+) -> None:
+    del fake
+    bank = settled(dated, on_end=on_end)
+    insert(bank, "test1", 10)
+    look = dates._look
+
+    def looked(*arguments: Any) -> Any:  # noqa: ANN401
+        found = look(*arguments)
+        monkeypatch.setattr(dates, "_look", look)
+        with writing(bank.database) as writer:
+            if on_end == "renew":
+                periods.start(bank, writer, found[0]["test1"], "by hand", None)
+            fields: dict[str, accounts.Value] = {"hold_reason": "invoice not paid"}
+            accounts.change(writer, "test1", fields, actor="eve", reason="", now=bank.clock())
+            accounts.show(writer, bank.database, ["test1"])
+        return found
+
+    monkeypatch.setattr(dates, "_look", looked)
+    enforce(bank, DAY_AFTER)
+    assert renewals(bank) == (1 if on_end == "renew" else 0)
+    assert standing(bank).account.hold_reason == "invoice not paid"
+    assert upkeep.verify(bank) == []
 
 
 # -- killed ------------------------------------------------------------------------------------

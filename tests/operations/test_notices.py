@@ -153,6 +153,8 @@ def test_flags_do_not_come_back_from_the_dead(
         movements.delete(quiet, Command("delete", "test1", force=True))
         assert upkeep.verify(bank) == []
         assert flags(bank) == ""
+        # Nor is anybody told of what is closed.
+        assert [is_open for *_, is_open in rows(bank)] == [False, False]
         movements.insert(quiet, Command("insert", "test1", 1000 * SU))
         assert flags(bank) == "0|0|0"
         assert upkeep.verify(bank) == []
@@ -247,3 +249,18 @@ def test_a_flag_that_somebody_wrote_is_found(bank: Bank, meter: int) -> None:
             connection.execute("UPDATE sbank SET upper_limit_informed = ?", (flag,))
         found = upkeep.verify(bank)
         assert (expected in found[0]) if expected else not found
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE sbank SET upper_limit_informed = 0", "DELETE FROM sbank"]
+)
+def test_the_next_change_of_an_account_puts_its_row_right(
+    bank: Bank, fake: FakeSlurm, meter: int, damage: str
+) -> None:
+    fake.use(meter, 95 * SU)
+    enforce(bank)
+    with closing(connect._connected(bank.database, "rw")) as connection:
+        connection.execute(damage)
+    assert upkeep.verify(bank) != []
+    movements.add(bank, Command("add", "test1", SU))
+    assert flags(bank) == "1|1|0"

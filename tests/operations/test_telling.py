@@ -134,6 +134,20 @@ def test_what_is_over_before_it_could_be_told_is_not_told(full: Site) -> None:
     assert full.told() == ["test1/lower_limit/1"]
 
 
+def test_what_is_over_while_another_is_told_is_not_told(
+    full: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = program.tell
+
+    def top_up(path: str, event: str) -> None:
+        tell(path, event)
+        movements.add(full.bank, Command("add", "test1", 900 * SU))
+
+    monkeypatch.setattr(program, "tell", top_up)
+    assert full.tell() == []
+    assert full.told() == ALL[:1]
+
+
 def test_what_failed_is_tried_by_the_next_pass(full: Site) -> None:
     full.write("echo 'no mail today' >&2; exit 1")
     for _ in range(2):

@@ -1,5 +1,7 @@
 """Starting a process: nothing inherited, nothing left over, every failure named."""
 
+import os
+import signal
 import stat
 import time
 from pathlib import Path
@@ -75,6 +77,18 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     while waiting and time.monotonic() < deadline:
         waiting = [pid for pid in waiting if not _is_dead(pid)]
     assert not waiting
+
+
+def test_what_got_away_from_a_command_that_hangs_keeps_nobody_waiting(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    away = tmp_path / "away"
+    command(slurm, f"/usr/bin/setsid /bin/sleep 60 & echo $! > {away}; /bin/sleep 60")
+    began = time.monotonic()
+    with pytest.raises(SlurmTimedOut, match="1 s"):
+        run(slurm, ["sshare"])
+    assert time.monotonic() - began < 30
+    os.kill(int(away.read_text()), signal.SIGKILL)
 
 
 def _is_dead(pid: int) -> bool:
