@@ -125,7 +125,13 @@ def test_77_the_table_is_printed_from_any_directory_whatever_the_quotes(
     programs: Programs,
 ) -> None:
     text = programs.settings.read_text(encoding="utf-8")
-    for settings in (text, text.replace("'", '"'), f"{text}DB_TABLE_NAME = 'sbank' # it's so\n"):
+    for settings in (
+        text,
+        text.replace("'", '"'),
+        f"{text}DB_TABLE_NAME = 'sbank' # it's so\n",
+        f"{text}DB_TABLE_NAME='sbank'#and not 'other'\n",
+        f"{text}DB_TABLE_NAME = 'other'\nDB_TABLE_NAME\t=\t\"sbank\" # 'x'\n",
+    ):
         programs.settings.write_text(settings, encoding="utf-8")
         done = programs.run_script(PRINT)
         assert (done.returncode, done.stderr) == (0, "")

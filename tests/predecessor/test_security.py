@@ -99,16 +99,16 @@ def generous_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("generous_umask")
 def test_67_nothing_that_the_bank_makes_can_be_read_or_written_by_others(
-    command: Command, fake: FakeSlurm, tmp_path: Path
+    command: Command, fake: FakeSlurm, programs: Programs, tmp_path: Path
 ) -> None:
-    command("insert", "test1", "1")
-    fake.use(fake.add_user("test1"), 2 * SU)
+    fake.use(fake.add_user("test1"), 20 * SU)
     command("enforce")
+    programs.run_script(ROOT / "slurm_bank_cron.sh", cron_log_dir=str(tmp_path))
     command("list")
     copy = tmp_path / "copy.db"
     command("backup", str(copy))
     assert command("restore", str(copy), "--yes").status == 0
     made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("*") if path.is_file()}
     del made["settings.py"]
-    assert {"bank.db", "bank.db.lock", "bank.log", "copy.db"} < set(made)
+    assert {"bank.db", "bank.db.lock", "bank.log", "copy.db", "cron.log"} < set(made)
     assert {name: oct(mode) for name, mode in made.items() if mode & 0o027} == {}
