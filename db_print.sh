@@ -11,11 +11,16 @@ database=$(setting DATABASE)
 table=$(setting DB_TABLE_NAME)
 table=${table:-sbank}
 if [ ! -f "$database" ]; then
-    echo "db_print.sh: DATABASE in $SLURM_BANK_SETTINGS is '$database', and there is no such file" >&2
+    echo "db_print.sh: DATABASE in $SLURM_BANK_SETTINGS is '$database', and this user sees no such" \
+        "file" >&2
     exit 78
 fi
 if [ ! -x "$SQLITE3" ]; then
     echo "db_print.sh: there is no $SQLITE3: install the sqlite3 tool" >&2
     exit 69
 fi
-exec "$SQLITE3" -batch -readonly -list "$database" "SELECT * FROM \"$table\" ORDER BY account"
+if ! "$SQLITE3" -batch -readonly -list "$database" "SELECT * FROM \"$table\" ORDER BY account"; then
+    echo "db_print.sh: $database cannot be read (the reason stands above): run as the user who" \
+        "owns it; DB_TABLE_NAME is '$table'" >&2
+    exit 69
+fi

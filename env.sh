@@ -31,6 +31,8 @@ SQLITE3="${SQLITE3:-/usr/bin/sqlite3}"
 
 # setting NAME: prints the value of one setting as the settings file gives it, without its quotes.
 setting() {
-    sed -n -E "s/^$1[[:space:]]*=[[:space:]]*(['\"])(.*)\1[[:space:]]*(#.*)?\$/\2/p" \
+    sed -n -E \
+        -e "s/^$1[[:space:]]*=[[:space:]]*'([^']*)'[[:space:]]*(#.*)?\$/\1/p" \
+        -e "s/^$1[[:space:]]*=[[:space:]]*\"([^\"]*)\"[[:space:]]*(#.*)?\$/\1/p" \
         "$SLURM_BANK_SETTINGS" | tail -n 1
 }

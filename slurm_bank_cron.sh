@@ -9,6 +9,8 @@
 set -u
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/env.sh"
 
+# What accounts use is nobody else's to read.
+umask 027
 if [ -d "$cron_log_dir" ] && [ -w "$cron_log_dir" ]; then
     exec >>"$cron_log_dir/cron.log"
 fi

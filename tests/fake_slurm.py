@@ -13,6 +13,8 @@ import pytest
 from bank.operations import changes, clusters, lost, metering, resets, takeover
 from bank.slurm.command import Slurm
 
+# Who talks to Slurm.
+ROOMS = (changes, clusters, lost, metering, resets, takeover)
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
 BOOT_TIME               = {started}
@@ -155,6 +157,6 @@ class FakeSlurm:
 def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """Let the bank talk to a model in place of a cluster."""
     fake = FakeSlurm()
-    for room in (changes, clusters, lost, metering, resets, takeover):
+    for room in ROOMS:
         monkeypatch.setattr(room, "run", fake.run)
     return fake

@@ -98,13 +98,32 @@ def writing(database: Database, *, dry_run: bool = False) -> Iterator[Writer]:
             connection.close()
 
 
+def is_there(database: Database) -> bool:
+    """Tell whether there is a database.
+
+    Raises:
+        NotPermitted: this user may not look; that is no answer.
+    """
+    try:
+        os.stat(database.path)
+    except PermissionError as error:
+        raise NotPermitted(
+            f"{database.path} cannot be reached by this user ({error.strerror}): run as the user"
+            " who owns it"
+        ) from error
+    except OSError:
+        return False
+    return True
+
+
 def refuse_missing(database: Database) -> None:
     """Refuse to go on without a database; nothing is made.
 
     Raises:
         SettingsError: there is none.
+        NotPermitted: this user may not look.
     """
-    if not os.path.exists(database.path):
+    if not is_there(database):
         raise SettingsError(
             f"there is no database at {database.path}: make it with 'slurm_bank.py migrate', put a"
             " backup back with 'slurm_bank.py restore', or correct DATABASE in the settings"

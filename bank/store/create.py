@@ -5,13 +5,14 @@ import os
 import sqlite3
 
 from bank import __version__
-from bank.errors import SettingsError, StoreError
+from bank.errors import NotPermitted, SettingsError, StoreError
 from bank.store.connect import (
     BUSY_SECONDS,
     Database,
     address,
     check_version,
     explained,
+    is_there,
     schema_version,
 )
 from bank.store.migrations import NEWEST
@@ -35,10 +36,11 @@ def migrate(database: Database, *, now: int) -> tuple[int, int]:
     Raises:
         SettingsError: the directory is missing or on a shared file system, the file is not the
             bank's, or it is of a newer program.
+        NotPermitted: this user may not make it, or not look whether it is there.
     """
     refuse_unsafe_place(database)
     with explained(database):
-        is_new = not os.path.exists(database.path)
+        is_new = not is_there(database)
         if is_new:
             _make_file(database.path)
         connection = sqlite3.connect(database.path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -70,7 +72,7 @@ def refuse_unsafe_place(database: Database) -> None:
 
 def present_schema(database: Database) -> int:
     """Return the schema of a database, 0 where there is none yet."""
-    if not os.path.exists(database.path):
+    if not is_there(database):
         return 0
     with explained(database):
         connection = sqlite3.connect(address(database.path, "ro"), uri=True)
@@ -81,7 +83,16 @@ def present_schema(database: Database) -> int:
 
 
 def _make_file(path: str) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _ONLY_OURS))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _ONLY_OURS))
+    except FileExistsError:
+        # Another process is making it: the one brings up the schema, the other finds that done.
+        return
+    except PermissionError as error:
+        raise NotPermitted(
+            f"{path} cannot be made by this user ({error.strerror}): run as the user who owns its"
+            " directory"
+        ) from error
     hand_over(path, os.path.dirname(path))
 
 

@@ -270,6 +270,16 @@ def test_a_missing_database_is_named_and_not_made(settings: Path) -> None:
     assert not (settings.parent / "bank.db").exists()
 
 
+def test_who_makes_a_database_that_another_is_making_finds_it_made(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("insert", "test1", "10")
+    monkeypatch.setattr("bank.store.create.is_there", lambda _: False)
+    done = command("migrate")
+    assert (done.status, "nothing to do" in done.out) == (0, True)
+    assert command("get_sus", "test1").status == 0
+
+
 def test_a_reader_that_goes_away_is_no_fault(command: Command) -> None:
     for name in ("test1", "test2"):
         command("insert", name, "10")
