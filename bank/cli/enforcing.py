@@ -4,6 +4,7 @@ from typing import Any
 
 from bank.cli.arguments import Arguments
 from bank.cli.output import print_json, print_line
+from bank.errors import BankError
 from bank.ledger.amounts import format_su
 from bank.operations import dates, enforcement, looking, notices, releases
 from bank.operations.bank import Bank
@@ -28,10 +29,13 @@ def _enforce(bank: Bank, arguments: Arguments) -> int:
             print_line(note)
     if not arguments.is_dry_run:
         notices.tell_all(bank)
-    if arguments.is_json and outcome.failures:
-        # They stand in the answer.
-        return outcome.failures[0].error.exit_status
-    enforcement.require_done(bank, outcome)
+    try:
+        enforcement.require_done(bank, outcome)
+    except BankError as error:
+        if not arguments.is_json:
+            raise
+        # It stands in the answer, which is one document.
+        return error.exit_status
     return 0
 
 
@@ -89,16 +93,19 @@ def _listed(names: list[str]) -> str:
 def _check(bank: Bank, arguments: Arguments) -> int:
     assert arguments.account is not None
     looking.balance(bank, arguments.account)
-    enforcement.enforce(
+    outcome = enforcement.run_pass(
         bank,
         only=arguments.account,
         wait_seconds=bank.settings.slurm_timeout_seconds,
         dry_run=arguments.is_dry_run,
     )
-    (state,) = looking.balance(bank, arguments.account)
-    _print_state(state, arguments)
     if not arguments.is_dry_run:
         notices.tell_all(bank)
+    if arguments.is_json or not outcome.passes:
+        enforcement.require_done(bank, outcome)
+    (state,) = looking.balance(bank, arguments.account)
+    _print_state(state, arguments)
+    enforcement.require_done(bank, outcome)
     return 0
 
 
@@ -112,12 +119,14 @@ def _check_end(bank: Bank, arguments: Arguments) -> int:
         dry_run=arguments.is_dry_run,
         is_date_asked=True,
     )
-    if not arguments.is_json:
+    if not arguments.is_dry_run:
+        notices.tell_all(bank)
+    if arguments.is_json or not outcome.passes:
+        enforcement.require_done(bank, outcome)
+    else:
         for note in outcome.notes:
             print_line(note)
     _print_period(dates.describe(bank, arguments.account), arguments)
-    if not arguments.is_dry_run:
-        notices.tell_all(bank)
     enforcement.require_done(bank, outcome)
     return 0
 

@@ -15,6 +15,9 @@ from bank.slurm.command import chunked, run
 # A call does nearly nothing but wait for slurmdbd: 200 different values took 73 s one after the
 # other, 4.8 s with 16 at once (Slurm 22.05).
 _AT_ONCE = 16
+# Where the controller of any cluster is frozen each call takes 40 s: others must not wait for the
+# lock that long for each of a thousand accounts.
+_LONGEST_SECONDS = 120
 _LONGEST_POLL_SECONDS = 0.5
 
 
@@ -79,12 +82,15 @@ def _write(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> list[Slur
 
 def _run_all(bank: Bank, calls: Sequence[Sequence[str]]) -> list[SlurmError]:
     failures: list[SlurmError] = []
+    deadline = time.monotonic() + _LONGEST_SECONDS
 
     def call(arguments: Sequence[str]) -> None:
         if any(isinstance(error, SlurmTimedOut) for error in failures):
             # Each would wait as long.
             return
         try:
+            if time.monotonic() > deadline:
+                raise SlurmTimedOut(f"not all was begun within {_LONGEST_SECONDS} s")
             run(bank.slurm, arguments)
         except SlurmError as error:
             failures.append(error)

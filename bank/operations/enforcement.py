@@ -335,8 +335,9 @@ def _overrun(
             count += 1
     if count:
         yield (
-            f"up to {format_su(amount)} SUs may be overrun before the next pass: {count} accounts"
-            " are on several clusters, and each lets all that is left be used"
+            f"up to {format_su(amount)} SUs may be overrun before the next pass:"
+            f" {count} of the accounts on several clusters have something left, and each cluster"
+            " lets all of it be used"
         )
 
 

@@ -6,6 +6,7 @@ the meters alone; with 20,000 associations it takes 4.2 s where this takes 0.6 s
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood
@@ -215,12 +216,17 @@ def limit(row: AccountRow, name: str) -> int | None:
         row: the account.
         name: "GrpTRESMins=cpu", "GrpJobs" and so on.
     """
-    field, _, resource = name.partition("=")
-    pattern = rf"(?:^| ){field}=" + (rf"(?:\S*,)?{re.escape(resource)}=" if resource else "")
-    match = re.search(pattern + r"(N|[0-9]+)\([0-9.]*\)", row.limits)
+    match = _limit_pattern(name).search(row.limits)
     if match is None:
         raise OutputNotUnderstood(f"scontrol show assoc_mgr does not say {name} of {row.name!r}")
     return None if match.group(1) == "N" else int(match.group(1))
+
+
+@cache
+def _limit_pattern(name: str) -> re.Pattern[str]:
+    field, _, resource = name.partition("=")
+    before = rf"(?:^| ){field}=" + (rf"(?:[^ ]*?,)?{re.escape(resource)}=" if resource else "")
+    return re.compile(before + r"(N|[0-9]+)\([0-9.]*\)")
 
 
 def qos_limits(found: Associations, name: str) -> dict[str, int]:
