@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bank.cli.arguments import Arguments
-from bank.cli.output import print_json, print_line, print_table, require_yes
+from bank.cli.output import counted, print_json, print_line, print_table, require_yes
 from bank.operations import applying, differences, dumps
 from bank.operations.bank import Bank
 from bank.operations.differences import Plan
@@ -19,7 +19,7 @@ def _writing(write: Callable[[Bank, str], dict[str, Any]]) -> Callable[[Bank, Ar
             print_json(done)
             return 0
         digest = f", sha256 {done['sha256']}" if "sha256" in done else ""
-        print_line(f"{done['file']}: {_accounts(done['accounts'])}{digest}")
+        print_line(f"{done['file']}: {counted(done['accounts'], 'account')}{digest}")
         for note in done["notes"]:
             print_line(note)
         return 0
@@ -44,7 +44,9 @@ def _apply(bank: Bank, arguments: Arguments, plan: Plan) -> int:
     if not arguments.is_json:
         _print_plan(plan)
     if plan.differences and not (arguments.is_dry_run or arguments.is_yes):
-        require_yes(f"Change {_accounts(len(plan.differences))} in {bank.settings.database}?")
+        require_yes(
+            f"Change {counted(len(plan.differences), 'account')} in {bank.settings.database}?"
+        )
     done = applying.apply(bank, plan, dry_run=arguments.is_dry_run)
     if arguments.is_json:
         print_json({**differences.describe(plan), **done})
@@ -58,7 +60,7 @@ def _print_plan(plan: Plan) -> None:
     if shown["differences"]:
         print_table(_COLUMNS, shown["differences"])
     print_line(
-        f"{plan.file}: {_accounts(shown['accounts'])}, {shown['unchanged']} as they are,"
+        f"{plan.file}: {counted(shown['accounts'], 'account')}, {shown['unchanged']} as they are,"
         f" {shown['changed']} to be changed"
     )
     for note in plan.notes:
@@ -68,13 +70,9 @@ def _print_plan(plan: Plan) -> None:
 def _said(plan: Plan, done: dict[str, Any]) -> str:
     if done["is_dry_run"]:
         return "dry run: nothing was done"
-    said = f"{_accounts(len(plan.differences))} changed"
+    said = f"{counted(len(plan.differences), 'account')} changed"
     kept = [done[name] for name in ("kept", "kept_json") if done[name]]
     return f"{said}; what was there before is {' and '.join(kept)}" if kept else said
-
-
-def _accounts(count: int) -> str:
-    return "1 account" if count == 1 else f"{count} accounts"
 
 
 VERBS = {

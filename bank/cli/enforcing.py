@@ -3,17 +3,16 @@
 from typing import Any
 
 from bank.cli.arguments import Arguments
-from bank.cli.output import print_json, print_line
+from bank.cli.output import counted, print_json, print_line
 from bank.errors import BankError
 from bank.ledger.amounts import format_su
+from bank.ledger.names import listed
 from bank.operations import dates, enforcement, looking, notices, releases
 from bank.operations.bank import Bank
 from bank.operations.enforcement import Outcome, Pass
 
 # A command that brings Slurm up to date for one account holds the lock so long; a pass longer.
 _OTHERS_TAKE_SECONDS = 3
-# More names than this are counted and not listed.
-_NAMES_SHOWN = 20
 
 
 def _enforce(bank: Bank, arguments: Arguments) -> int:
@@ -61,9 +60,9 @@ def _for_programs(done: Pass, *, is_dry_run: bool) -> dict[str, Any]:
 
 def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
     would = "would be " if is_dry_run else ""
-    accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
     print_line(
-        f"{done.cluster}: {accounts}, {format_su(done.charged)} SUs {would}charged,"
+        f"{done.cluster}: {counted(done.accounts, 'account')},"
+        f" {format_su(done.charged)} SUs {would}charged,"
         f" {len(done.held_now)} {would}held now, {len(done.released)} {would}released,"
         f" {len(done.held)} held in all"
     )
@@ -76,18 +75,12 @@ def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
         ("in the bank and not in Slurm", done.gone),
     ):
         if names:
-            print_line(f"{done.cluster}: {what}: {_listed(names)}")
+            print_line(f"{done.cluster}: {what}: {listed(names)}")
     for name, count in done.running_on_held.items():
         jobs = "job goes" if count == 1 else "jobs go"
         print_line(f"{done.cluster}: {name} is held; {count} {jobs} on running")
     for note in done.notes:
         print_line(f"{done.cluster}: {note}")
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    rest = len(names) - _NAMES_SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def _check(bank: Bank, arguments: Arguments) -> int:
@@ -121,7 +114,7 @@ def _check_end(bank: Bank, arguments: Arguments) -> int:
     )
     if not arguments.is_dry_run:
         notices.tell_all(bank)
-    if arguments.is_json or not outcome.passes:
+    if arguments.is_json:
         enforcement.require_done(bank, outcome)
     else:
         for note in outcome.notes:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from bank.cli.output import print_json, print_line, print_table
+from bank.cli.output import counted, print_json, print_line, print_table
 from bank.ledger.amounts import format_su
+from bank.ledger.names import listed
 from bank.operations.takeover import Report
 
 _REFUSED = 1
-# More names than this are counted and not listed.
-_NAMES_SHOWN = 20
 
 
 def print_takeover(report: Report, *, is_json: bool) -> int:
@@ -26,15 +25,15 @@ def print_takeover(report: Report, *, is_json: bool) -> int:
     if report.is_refused:
         print_line(f"{report.database} is not taken over: nothing was written")
     elif report.is_dry_run:
-        print_line(f"{report.database} would be taken over: {_count(report.taken, 'account')}")
+        print_line(f"{report.database} would be taken over: {counted(report.taken, 'account')}")
     else:
-        print_line(f"{report.database} was taken over: {_count(report.taken, 'account')}")
+        print_line(f"{report.database} was taken over: {counted(report.taken, 'account')}")
         print_line(f"as it was it is {report.kept}")
     return status
 
 
 def _print_rows(report: Report) -> None:
-    print_line(f"{_count(report.rows, 'row')} in the predecessor's table")
+    print_line(f"{counted(report.rows, 'row')} in the predecessor's table")
     for row in report.folded:
         print_line(f"row {row.number}: {row.written!r} is {row.account}, as Slurm has it")
     for left in report.left_out:
@@ -45,7 +44,7 @@ def _print_rows(report: Report) -> None:
         ("in Slurm and not in the bank", report.unknown),
     ):
         if names:
-            print_line(f"{what}: {_listed(names)}")
+            print_line(f"{what}: {listed(names)}")
 
 
 def _print_holds(report: Report) -> None:
@@ -53,7 +52,7 @@ def _print_holds(report: Report) -> None:
     for held in report.adopted:
         adopted.setdefault((held.cluster, held.why), []).append(held.account)
     for (cluster, why), names in adopted.items():
-        print_line(f"{cluster}: holds that become the bank's, because {why}: {_listed(names)}")
+        print_line(f"{cluster}: holds that become the bank's, because {why}: {listed(names)}")
     for held in report.others:
         choose = f"; if the predecessor set it: --choose {held.choose}" if held.choose else ""
         print_line(f"{held.cluster}: the hold on {held.account} stays: {held.why}{choose}")
@@ -67,11 +66,11 @@ def _print_holds(report: Report) -> None:
 def _print_comparison(report: Report) -> None:
     different = [one for one in report.compared if not one.is_same]
     same = len(report.compared) - len(different)
-    print_line(f"the old check and the first pass do the same for {_count(same, 'account')}")
+    print_line(f"the old check and the first pass do the same for {counted(same, 'account')}")
     if not different:
         return
     print_line(
-        f"and not for {_count(len(different), 'account')}, because of the old one's defects:"
+        f"and not for {counted(len(different), 'account')}, because of the old one's defects:"
     )
     rows = [
         {
@@ -117,7 +116,7 @@ def _for_programs(report: Report) -> dict[str, Any]:
     def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
         if isinstance(value, tuple) and hasattr(value, "_asdict"):
             return {name: plain(part) for name, part in value._asdict().items()}
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | frozenset):
             return [plain(part) for part in value]
         return value
 
@@ -125,13 +124,3 @@ def _for_programs(report: Report) -> dict[str, Any]:
     for one in found["compared"]:
         one["used_billing_seconds"] = one.pop("used")
     return {"from": "predecessor", **found}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    rest = len(names) - _NAMES_SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown

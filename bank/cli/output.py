@@ -74,6 +74,11 @@ def print_line(text: str) -> None:
         print(text)
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many there are of something whose plural has an s."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def print_json(value: object) -> None:
     """Print the answer as JSON."""
     import json

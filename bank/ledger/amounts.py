@@ -8,6 +8,7 @@ import re
 from bank.errors import InputError
 
 BILLING_SECONDS_PER_SU = 3600
+BILLING_SECONDS_PER_MINUTE = 60
 # The largest amount of one command: 64 bits hold twenty thousand of them in one account.
 MAX_SU = 100_000_000_000
 

@@ -1,12 +1,14 @@
 """What may be the name of an account or a cluster."""
 
 import re
+from collections.abc import Sequence
 
 from bank.errors import InputError
 
 # Slurm itself takes almost anything, commas and quotes apart. Those that could be read as more than
 # one name, as an option or as a row of their own are refused here, at the door.
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.@+-]{0,254}")
+_NAMES_SHOWN = 20
 
 
 def is_plain(name: str) -> bool:
@@ -32,3 +34,10 @@ def account_name(text: str) -> str:
     if name == "root":
         raise InputError("'root' is the top of Slurm's tree and cannot have an account here")
     return name
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a line that people read; of very many, how many more there are."""
+    rest = len(names) - _NAMES_SHOWN
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from bank.errors import Busy, NotPermitted, Refusal, SettingsError, SlurmError, StoreError
+from bank.errors import Refusal
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import dumps, periods
 from bank.operations.bank import Bank
-from bank.operations.differences import Plan, find_present, found_against, listed
-from bank.operations.enforcement import enforce
+from bank.operations.differences import Plan, find_present, found_against
+from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
 from bank.operations.metering import read_all_meters
 from bank.operations.periods import Opening
@@ -59,7 +59,7 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
             )
         if not dry_run:
             log(bank, plan.verb, file=plan.file, sha256=plan.digest, **kept, **ends)
-            _enforce_soon(bank, plan)
+            enforce_soon(bank, [one.account for one in plan.differences])
     return {"kept": kept.get("kept"), "kept_json": kept.get("kept_json"), "is_dry_run": dry_run}
 
 
@@ -174,17 +174,3 @@ def _write_told(bank: Bank, writer: Writer, plan: Plan) -> None:
     }
     notices.write_raised(writer, raised, now=bank.clock(), is_told=True)
     notices.show_flags(writer, bank.database, [one.account for one in plan.differences])
-
-
-def _enforce_soon(bank: Bank, plan: Plan) -> None:
-    """Bring Slurm up to date for all accounts, as far as it answers; the books stand."""
-    try:
-        passes = enforce(bank, wait_seconds=bank.settings.slurm_timeout_seconds)
-    except (Busy, NotPermitted, SettingsError, SlurmError, StoreError) as error:
-        bank.warn(f"booked; Slurm is not up to date, the next pass does it: {error}")
-        return
-    for note in (note for done in passes for note in done.notes):
-        bank.warn(note)
-    gone = set.intersection(*({*done.gone} for done in passes)) & set(plan.wanted)
-    if gone:
-        bank.warn(f"Slurm has no account {listed(sorted(gone))}: there is nothing to hold")

@@ -18,6 +18,11 @@ def microseconds_now() -> int:
     return time.time_ns() // 1000
 
 
+def utc_text(microseconds: int) -> str:
+    """Return a time as people and programs read it: ISO 8601, UTC, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds // 1_000_000))
+
+
 class Bank(NamedTuple):
     """All that an operation needs from outside.
 

@@ -3,20 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bank.ledger.names import listed
 from bank.operations import notices, periods
 from bank.operations.bank import Bank
 from bank.operations.files import log, newest
 from bank.operations.looking import no_such_account
+from bank.operations.metering import slices
 from bank.policy import periods as calendar
 from bank.policy.periods import ENDED, ENDING, Period, is_held_for
 from bank.store import accounts, read
+from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
-
-# More names than this are counted and not listed.
-_NAMES_SHOWN = 20
-# Accounts that are changed in one transaction, so that nobody waits long for the lock.
-_AT_ONCE = 200
 
 
 class Dates(NamedTuple):
@@ -36,7 +34,7 @@ class Dates(NamedTuple):
     notes: list[str]
 
 
-def mind_all(
+def check_periods(
     bank: Bank, only: str | None, *, is_asked: bool, is_all_read: bool, dry_run: bool
 ) -> Dates:
     """Look at the periods of all accounts, and do what ON_END says where one is over.
@@ -72,14 +70,14 @@ def mind_all(
     }
     report.holds.update(_holds(bank, standings, found, ended, is_on=is_on))
     if not dry_run:
-        _hold(bank, report.holds)
+        _hold(bank, report.holds, standings)
     if is_on:
         report.ended.update(ended)
         report.notes.extend(_sentences(bank, report, dry_run=dry_run))
         if not dry_run:
             events = _events(standings, found)
             told = {key: events[key] for key in events if key[1] == ENDING or key[0] in ended}
-            notices.mind(bank, told, calendar.EVENTS, standings, only)
+            notices.record(bank, told, calendar.EVENTS, standings, only)
     return report
 
 
@@ -103,7 +101,7 @@ def three_months(bank: Bank, name: str, *, dry_run: bool) -> dict[str, Any]:
         raise no_such_account(name)
     if not dry_run:
         events = {key: what for key, what in _events(standings, found).items() if key[1] == ENDING}
-        notices.mind(bank, events, (ENDING,), standings, name)
+        notices.record(bank, events, (ENDING,), standings, name)
     return _described(standings[name], found[name])
 
 
@@ -132,14 +130,14 @@ def _described(standing: Standing, period: Period) -> dict[str, Any]:
 
 def _look(bank: Bank, only: str | None) -> tuple[dict[str, Standing], dict[str, Period]]:
     """Return where the accounts stand, and the period of each of them, or of one."""
-    today = bank.today()
     with reading(bank.database) as reader:
-        standings = read.standings(reader)
-    return standings, {
-        name: _period(bank, standing, today)
-        for name, standing in standings.items()
-        if only in (None, name)
-    }
+        if only is None:
+            standings = read.standings(reader)
+        else:
+            standing = read.standing(reader, only)
+            standings = {} if standing is None else {only: standing}
+    today = bank.today()
+    return standings, {name: _period(bank, one, today) for name, one in standings.items()}
 
 
 def _period(bank: Bank, standing: Standing, today: str) -> Period:
@@ -168,9 +166,9 @@ def _events(standings: Mapping[str, Standing], found: Mapping[str, Period]) -> n
 def _renew(bank: Bank, names: Sequence[str], *, dry_run: bool) -> list[str]:
     """Start the next period of each account, with the same limit."""
     renewed: list[str] = []
-    for start in range(0, len(names), _AT_ONCE):
+    for some in slices(names):
         with writing(bank.database, dry_run=dry_run) as writer:
-            begun = [name for name in names[start : start + _AT_ONCE] if _start(bank, writer, name)]
+            begun = [name for name in some if _start(bank, writer, name)]
             accounts.show(writer, bank.database, begun)
             changed = accounts.find_many(writer, begun)
         if begun and not dry_run:
@@ -198,14 +196,14 @@ def _start(bank: Bank, writer: Writer, name: str) -> bool:
 def _holds(
     bank: Bank,
     standings: Mapping[str, Standing],
-    minded: Iterable[str],
+    names: Iterable[str],
     ended: Mapping[str, str],
     *,
     is_on: bool,
 ) -> dict[str, str | None]:
     """Return which holds that are there because a period is over are to be changed, and to what."""
     wanted: dict[str, str | None] = {}
-    for name in minded:
+    for name in names:
         reason = standings[name].account.hold_reason
         if name in ended and bank.settings.on_end == "hold":
             why = calendar.hold_reason(ended[name])
@@ -217,15 +215,13 @@ def _holds(
     return wanted
 
 
-def _hold(bank: Bank, wanted: Mapping[str, str | None]) -> None:
+def _hold(bank: Bank, wanted: Mapping[str, str | None], standings: Mapping[str, Standing]) -> None:
     """Write down the holds that are there because a period is over."""
-    names = list(wanted)
-    for start in range(0, len(names), _AT_ONCE):
-        some = names[start : start + _AT_ONCE]
+    for names in slices(list(wanted)):
         with writing(bank.database) as writer:
-            known = accounts.find_many(writer, some)
-            # Somebody may have held one by hand since we looked.
-            some = [name for name in some if _may_change(known[name].hold_reason)]
+            known = accounts.find_many(writer, names)
+            # Somebody may have held, deleted or renewed one since we looked.
+            some = [name for name in names if _is_as_it_was(known[name], standings[name].account)]
             for name in some:
                 fields: dict[str, accounts.Value] = {"hold_reason": wanted[name]}
                 now = bank.clock()
@@ -235,20 +231,16 @@ def _hold(bank: Bank, wanted: Mapping[str, str | None]) -> None:
         log(bank, "period_hold", hold_reasons=reasons, **newest(changed.values()))
 
 
-def _may_change(reason: str | None) -> bool:
-    return reason is None or is_held_for(reason)
+def _is_as_it_was(now: Account, then: Account) -> bool:
+    what = ("is_open", "period_started_on", "hold_reason")
+    return all(getattr(now, field) == getattr(then, field) for field in what)
 
 
 def _sentences(bank: Bank, report: Dates, *, dry_run: bool) -> Iterable[str]:
     if report.renewed:
         were = "would be" if dry_run else "were"
-        yield f"new periods {were} started for {_listed(report.renewed)}"
+        yield f"new periods {were} started for {listed(report.renewed)}"
     if report.ended:
         what = "held until a new one is started" if bank.settings.on_end == "hold" else "reported"
         days = [f"{name} on {day}" for name, day in report.ended.items()]
-        yield f"periods that are over ({what}): {_listed(days)}"
-
-
-def _listed(names: list[str]) -> str:
-    rest = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+        yield f"periods that are over ({what}): {listed(days)}"

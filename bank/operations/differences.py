@@ -1,25 +1,22 @@
 """Files of accounts: checked whole, and compared with the books. Nothing is changed here."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
-from bank.errors import InputError, Refusal, SlurmError
-from bank.ledger.amounts import BILLING_SECONDS_PER_SU
+from bank.errors import InputError, Refusal
+from bank.ledger.names import listed
 from bank.operations import dumps
 from bank.operations.bank import Bank
-from bank.operations.clusters import failure, find_clusters
-from bank.operations.metering import observe
+from bank.operations.metering import missing_in_slurm
 from bank.policy import difference, grants, thresholds
 from bank.policy.difference import Difference, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
-from bank.policy.predecessor import Row
+from bank.policy.thresholds import FLAGS
 from bank.store import notices, read
 from bank.store.connect import Reader, reading
 
 Found = TypeVar("Found")
-# More names than this are counted and not listed.
-_NAMES_SHOWN = 20
 _NOT_CARRIED = (
     "a dump has whole SUs, first days and flags only: fractions of SUs, grants, reasons, holds by"
     " hand and history are not in it; what the bank has of them stays"
@@ -99,7 +96,7 @@ def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
         verb,
         path,
         content.digest,
-        {row.account: _state(row) for row in rows},
+        {row.account: State(row.limit, row.started_on, row.told) for row in rows},
         {row.account: row.number for row in rows},
         {},
         reason or _reason(verb, path),
@@ -159,19 +156,11 @@ def _all_of(path: str, read_text: Callable[[str], list[Found]], text: str) -> li
         raise InputError(f"{path}: {error}") from error
 
 
-def _state(row: Row) -> State:
-    limit = None if row.limit_su is None else row.limit_su * BILLING_SECONDS_PER_SU
-    flags = (row.is_upper_told, row.is_lower_told, row.is_max_told)
-    events = (thresholds.UPPER, thresholds.LOWER, thresholds.FULL)
-    told = frozenset(event for event, is_told in zip(events, flags, strict=True) if is_told)
-    return State(limit, row.started_on, told)
-
-
 def find_present(reader: Reader) -> Present:
     """Return every open account as a file of accounts can say it."""
     told: dict[str, set[str]] = {}
     for name, event in notices.find_open(reader):
-        if event in notices.FLAGS:
+        if event in FLAGS:
             told.setdefault(name, set()).add(event)
     standings = read.standings(reader)
     states = {
@@ -218,31 +207,13 @@ def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:
     return plan._replace(differences=found_against(bank, plan, present), notes=notes)
 
 
-def listed(names: list[str]) -> str:
-    """Return names for a line that people read; of very many, how many more."""
-    rest = len(names) - _NAMES_SHOWN
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def _require_in_slurm(bank: Bank, path: str, new: set[str]) -> None:
-    if not new:
-        return
-    found = find_clusters(bank)
-    failures = list(found.failures)
-    for cluster in found.reached:
-        try:
-            new = new - set(observe(bank, cluster).slurm.accounts)
-        except SlurmError as error:
-            failures.append(failure(bank, cluster.name, error))
-    if new and failures:
-        raise failures[0].error
-    if new:
-        where = ", ".join(cluster.name for cluster in found.reached)
+def _require_in_slurm(bank: Bank, path: str, names: Collection[str]) -> None:
+    missing = missing_in_slurm(bank, names)
+    if missing:
         raise Refusal(
             "no_such_account",
-            f"{path}: Slurm has no account {listed(sorted(new))} on {where}: make it with"
-            " 'sacctmgr add account', or correct the file",
+            f"{path}: Slurm has no account {listed(missing)}: make it with 'sacctmgr add account',"
+            " or correct the file",
         )
 
 

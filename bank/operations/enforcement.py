@@ -3,7 +3,7 @@
 Driven by what should be and what is: a pass that was killed half way is put right by the next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bank.errors import (
@@ -16,7 +16,7 @@ from bank.errors import (
     StoreError,
 )
 from bank.ledger.amounts import format_su
-from bank.ledger.names import is_plain
+from bank.ledger.names import is_plain, listed
 from bank.operations import dates, limits, notices
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure, failure, find_clusters
@@ -118,27 +118,35 @@ def require_done(bank: Bank, outcome: Outcome) -> None:
         )
 
 
-def enforce_soon(bank: Bank, name: str) -> bool:
-    """Bring Slurm up to date for one account after its books changed, as far as Slurm answers.
+def enforce_soon(bank: Bank, names: Sequence[str]) -> bool:
+    """Bring Slurm up to date for accounts whose books changed, as far as Slurm answers.
 
     What was posted stays posted; where Slurm cannot follow now, a warning says so and the next
     pass does it.
 
+    Args:
+        bank: see `Bank`.
+        names: one account is decided about alone; for several, all are.
+
     Returns:
-        Whether Slurm has followed.
+        Whether Slurm has followed for all of them.
     """
+    only = names[0] if len(names) == 1 else None
     try:
-        passes = enforce(bank, only=name, wait_seconds=bank.settings.slurm_timeout_seconds)
+        passes = enforce(bank, only=only, wait_seconds=bank.settings.slurm_timeout_seconds)
     except (Busy, NotPermitted, SettingsError, SlurmError, StoreError) as error:
-        bank.warn(f"booked; Slurm is not up to date for {name}, the next pass does it: {error}")
+        whom = f" for {only}" if only else ""
+        bank.warn(f"booked; Slurm is not up to date{whom}, the next pass does it: {error}")
         return False
     for note in (note for done in passes for note in done.notes):
         bank.warn(note)
-    if all(name in done.gone for done in passes):
+    gone = sorted(set(names).intersection(*(done.gone for done in passes)))
+    if gone:
         where = ", ".join(done.cluster for done in passes)
-        bank.warn(f"Slurm has no account {name} on {where}: there is nothing to hold or release")
-        return False
-    return True
+        bank.warn(
+            f"Slurm has no account {listed(gone)} on {where}: there is nothing to hold or release"
+        )
+    return not gone
 
 
 def run_pass(
@@ -174,7 +182,7 @@ def run_pass(
         # Where nothing could be read nothing is decided, not even from the books.
         dated = Dates({}, [], {}, [])
         if looks:
-            dated = dates.mind_all(
+            dated = dates.check_periods(
                 bank, only, is_asked=is_date_asked, is_all_read=not failures, dry_run=dry_run
             )
         books = _read_books(bank, [cluster for cluster, _ in looks])
@@ -187,7 +195,7 @@ def run_pass(
             except BankError as error:
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
-            notices.mind_use(bank, books.standings, only)
+            notices.record_thresholds(bank, books.standings, only)
     notes = [*dated.notes, *_overrun(bank, books, looks, failures)]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 
@@ -307,10 +315,11 @@ def _as_if_done(
         name: standing._replace(used=standing.used + extra[name])
         for name, standing in standings.items()
     }
-    for name in dated.renewed:
+    # Somebody may have closed one since the dates were looked at.
+    for name in set(dated.renewed) & set(done):
         done[name] = done[name]._replace(used=0)
-    for name, reason in dated.holds.items():
-        account = done[name].account._replace(hold_reason=reason)
+    for name in set(dated.holds) & set(done):
+        account = done[name].account._replace(hold_reason=dated.holds[name])
         done[name] = done[name]._replace(account=account)
     return done
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from bank.errors import Busy, NotPermitted
-from bank.operations.bank import Bank
+from bank.operations.bank import Bank, utc_text
 from bank.store.accounts import Account
 from bank.store.connect import refuse_missing
 
@@ -48,7 +48,9 @@ def only_one(bank: Bank, what: str = "", *, wait_seconds: float) -> Iterator[Non
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    raise Busy("another pass is running: it or the next one does it") from error
+                    raise Busy(
+                        "another pass is running, or a command that changes Slurm: try again"
+                    ) from error
                 time.sleep(0.02)
         yield
     finally:
@@ -72,8 +74,10 @@ def log(bank: Bank, event: str, **fields: object) -> None:
     path = bank.settings.logfile
     if not path:
         return
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(bank.clock() // 1_000_000))
-    line = json.dumps({"at": at, "event": event, "actor": bank.actor, **fields}) + "\n"
+    line = (
+        json.dumps({"at": utc_text(bank.clock()), "event": event, "actor": bank.actor, **fields})
+        + "\n"
+    )
     try:
         descriptor = _open(bank, path, os.O_WRONLY | os.O_APPEND)
         try:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
 from bank.operations import changes
 from bank.operations.bank import Bank
 from bank.operations.changes import Change
@@ -18,7 +19,6 @@ from bank.store.connect import writing
 from bank.store.limits import Limit
 
 NATIVE_LIMIT = "GrpTRESMins=billing"
-_BILLING_SECONDS_PER_MINUTE = 60
 
 
 class Done(NamedTuple):
@@ -121,7 +121,7 @@ def _decided(
 ) -> Work:
     work = Work([], [], [], [])
     chosen = limit_name(bank.settings)
-    tolerance_minutes = bank.settings.limit_tolerance // _BILLING_SECONDS_PER_MINUTE
+    tolerance_minutes = bank.settings.limit_tolerance // BILLING_SECONDS_PER_MINUTE
     on_record: dict[str, dict[str, Limit]] = defaultdict(dict)
     for one in ours:
         on_record[one.account][one.limit] = one

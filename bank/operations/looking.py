@@ -1,12 +1,12 @@
 """Looking: where accounts stand, as plain data for a person or a program. Quick to start."""
 
-import time
 from typing import Any
 
 from bank.errors import Refusal
 from bank.ledger.amounts import format_su
-from bank.operations.bank import Bank
+from bank.operations.bank import Bank, utc_text
 from bank.policy.enforcement import has_nothing_left
+from bank.policy.thresholds import percent
 from bank.settings import Settings
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
@@ -58,7 +58,7 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
         "used_su": format_su(used),
         "set_aside_su": format_su(standing.set_aside),
         "available_su": _su(standing.available),
-        "percent": _percent(limit, used),
+        "percent": percent(limit=limit, used=used),
         "held": _held(settings, standing),
         "is_held": standing.is_held,
         "period_started_on": standing.account.period_started_on,
@@ -82,11 +82,6 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
 
 def _su(amount: int | None) -> str | None:
     return None if amount is None else format_su(amount)
-
-
-def _percent(limit: int | None, used: int) -> int | None:
-    """Return how much of the limit is used, in whole percent rounded down; None for no limit."""
-    return used * 100 // limit if limit else None
 
 
 def _held(settings: Settings, standing: Standing) -> str:
@@ -155,7 +150,7 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
     return [
         {
             **_told(event),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.at // 1_000_000)),
+            "at": utc_text(event.at),
             "amount_su": _su(event.amount),
             "granted_su": _su(event.granted),
             "used_su": _su(event.used),

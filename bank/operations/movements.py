@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bank.errors import NotConfirmed, Refusal, SlurmError
+from bank.errors import NotConfirmed, Refusal
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import failure, find_clusters
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
 from bank.operations.looking import describe, describe_soon, no_such_account
-from bank.operations.metering import observe, read_all_meters
+from bank.operations.metering import missing_in_slurm, read_all_meters
+from bank.operations.periods import Opening
 from bank.policy.periods import is_held_for
 from bank.store import accounts, limits, read, requests
 from bank.store.accounts import Account
@@ -112,7 +112,7 @@ def _do(
         answer = _post(bank, command, content, act)
     if command.dry_run:
         return answer
-    has_followed = enforce_soon(bank, command.account)
+    has_followed = enforce_soon(bank, [command.account])
     with reading(bank.database) as reader:
         state = describe(bank, reader, command.account)
     if command.verb == "hold" and not has_followed:
@@ -175,23 +175,13 @@ def _post(
 
 
 def _require_in_slurm(bank: Bank, command: Command) -> None:
-    """Refuse an account that no cluster has; one is enough, and unknown is not "none"."""
-    found = find_clusters(bank)
-    failures = list(found.failures)
-    for cluster in found.reached:
-        try:
-            if command.account in observe(bank, cluster).slurm.accounts:
-                return
-        except SlurmError as error:
-            failures.append(failure(bank, cluster.name, error))
-    if failures:
-        raise failures[0].error
-    where = ", ".join(cluster.name for cluster in found.reached)
-    raise Refusal(
-        "no_such_account",
-        f"Slurm has no account {command.account} on {where}: make it with"
-        f" 'sacctmgr add account {command.account}', then insert it here",
-    )
+    """Refuse an account that no cluster has."""
+    if missing_in_slurm(bank, [command.account]):
+        raise Refusal(
+            "no_such_account",
+            f"Slurm has no account {command.account}: make it with"
+            f" 'sacctmgr add account {command.account}', then insert it here",
+        )
 
 
 def _before_insert(bank: Bank, command: Command) -> None:
@@ -218,14 +208,8 @@ def _insert(bank: Bank, writer: Writer, command: Command) -> None:
             "account_exists",
             f"Account {command.account} already exists in the bank, did you want to modify it?",
         )
-    periods.open_account(
-        bank,
-        writer,
-        command.account,
-        command.amount,
-        reason=command.reason,
-        key=command.key,
-    )
+    opening = Opening(command.account, command.amount, command.reason)
+    periods.open_accounts(bank, writer, [opening], key=command.key)
 
 
 def _add(bank: Bank, writer: Writer, command: Command) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from bank.errors import BankError, Busy, NotPermitted, NotTold, SettingsError
 from bank.ledger.amounts import format_su
-from bank.operations.bank import Bank
+from bank.operations.bank import Bank, utc_text
 from bank.operations.files import log, only_one
 from bank.policy import periods, thresholds
-from bank.store import notices
+from bank.store import accounts, notices
+from bank.store.accounts import Account
 from bank.store.connect import reading, writing
 from bank.store.notices import Notice
 from bank.store.read import Standing
@@ -24,7 +25,7 @@ _MOST_FAILURES = 10
 Events = Mapping[tuple[str, str], dict[str, Any]]
 
 
-def mind_use(bank: Bank, standings: Mapping[str, Standing], only: str | None) -> None:
+def record_thresholds(bank: Bank, standings: Mapping[str, Standing], only: str | None) -> None:
     """Write down which thresholds accounts have reached, and which they have left."""
     settings = bank.settings
     now: dict[tuple[str, str], dict[str, Any]] = {}
@@ -36,7 +37,7 @@ def mind_use(bank: Bank, standings: Mapping[str, Standing], only: str | None) ->
             upper_percent=settings.upper_limit_percent,
         ):
             now[name, event] = _use(standing)
-    mind(bank, now, thresholds.THRESHOLDS, standings, only)
+    record(bank, now, thresholds.THRESHOLDS, standings, only)
 
 
 def _use(standing: Standing) -> dict[str, Any]:
@@ -44,11 +45,11 @@ def _use(standing: Standing) -> dict[str, Any]:
     return {
         "limit_su": None if limit is None else format_su(limit),
         "used_su": format_su(used),
-        "percent": used * 100 // limit if limit else None,
+        "percent": thresholds.percent(limit=limit, used=used),
     }
 
 
-def mind(
+def record(
     bank: Bank,
     now: Events,
     kinds: Sequence[str],
@@ -72,6 +73,8 @@ def mind(
     with writing(bank.database) as writer:
         # Another process may have been quicker since we looked.
         is_open = notices.find_open(writer)
+        known = accounts.find_many(writer, sorted({name for name, _ in now}))
+        now = {key: what for key, what in now.items() if _is_still_so(known[key[0]], what)}
         raised, cleared = _difference(now, is_open, kinds, standings, only)
         notices.write_cleared(writer, cleared, now=bank.clock())
         contents = {key: json.dumps(now[key]) for key in raised}
@@ -81,6 +84,12 @@ def mind(
         notices.show_flags(writer, bank.database, {name for name, _ in (*raised, *cleared)})
     for name, event in raised:
         log(bank, event, account=name, **now[name, event])
+
+
+def _is_still_so(account: Account, what: dict[str, Any]) -> bool:
+    """Tell whether an account is still open, and in the period that something is told of."""
+    started_on = account.period_started_on
+    return account.is_open and what.get("period_started_on", started_on) == started_on
 
 
 def _difference(
@@ -175,11 +184,10 @@ def _tell_some(bank: Bank, path: str, unsent: Sequence[Notice]) -> None:
 
 def _event(notice: Notice) -> str:
     """Return what the site's program is given: JSON on one line."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(notice.raised_at // 1_000_000))
     head = {
         "id": f"{notice.account}/{notice.event}/{notice.crossing}",
         "event": notice.event,
         "account": notice.account,
-        "at": at,
+        "at": utc_text(notice.raised_at),
     }
     return json.dumps({**head, **json.loads(notice.content)}) + "\n"

@@ -49,30 +49,6 @@ def deposit(
     )
 
 
-def open_account(
-    bank: Bank,
-    writer: Writer,
-    name: str,
-    amount: int | None,
-    *,
-    reason: str,
-    key: str | None = None,
-    started_on: str | None = None,
-) -> None:
-    """Open an account with one grant; None is unlimited.
-
-    Args:
-        bank: clock and actor.
-        writer: the transaction.
-        name: the account.
-        amount: billing-seconds.
-        reason: free text.
-        key: the key the command was given.
-        started_on: ISO date on which the period began, None is today.
-    """
-    open_accounts(bank, writer, [Opening(name, amount, reason, started_on)], key=key)
-
-
 def open_accounts(
     bank: Bank, writer: Writer, openings: Sequence[Opening], *, key: str | None = None
 ) -> None:

@@ -1,5 +1,6 @@
 """Where accounts stand: which ones the bank looks after, and what of that has changed in Slurm."""
 
+from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
 from bank.slurm.assoc_mgr import Associations
 from bank.store.accounts import Account
 from bank.store.meters import Place
@@ -44,7 +45,7 @@ def changed_places(
         if before and abs(rest - before.orphaned) <= inexact:
             rest = before.orphaned
         parent = row.parent if row.parent in covered else None
-        place = Place(name, parent, 0, 0, row.running_minutes * 60, rest)
+        place = Place(name, parent, 0, 0, row.running_minutes * BILLING_SECONDS_PER_MINUTE, rest)
         if before is None:
             changed[name] = place
             continue

@@ -30,7 +30,7 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
     if not is_held and (account is None or not account.is_open):
         raise no_such_account(name)
     hold_reason = account.hold_reason if account is not None else None
-    if is_held_for(hold_reason):
+    if account is not None and account.is_open and is_held_for(hold_reason):
         # The pass below lets it go where its period is not over any more.
         hold_reason = None
     if hold_reason is not None and not dry_run:

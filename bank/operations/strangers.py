@@ -1,12 +1,13 @@
 """Accounts that Slurm has and that count for nobody in the bank."""
 
 from bank.ledger.amounts import format_su
-from bank.ledger.names import is_plain
+from bank.ledger.names import is_plain, listed
 from bank.operations import periods
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.files import log, newest
 from bank.operations.metering import Result, both, read_meters, slices
+from bank.operations.periods import Opening
 from bank.policy import tree
 from bank.slurm.assoc_mgr import Associations
 from bank.store import accounts
@@ -66,10 +67,9 @@ def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: b
             # Somebody may have inserted one since.
             known = accounts.find_many(writer, some)
             new = [name for name in some if _is_new(known, name)]
-            for name in new:
-                periods.open_account(
-                    bank, writer, name, bank.settings.default_allocation, reason="unknown account"
-                )
+            amount = bank.settings.default_allocation
+            openings = [Opening(name, amount, "unknown account") for name in new]
+            periods.open_accounts(bank, writer, openings)
             opened = accounts.find_many(writer, new)
         names += new
         if new and not dry_run:
@@ -78,7 +78,7 @@ def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: b
         return result
     were = "would be" if dry_run else "were"
     result.notes.append(
-        f"{len(names)} unknown accounts {were} given {given} SUs each: {', '.join(names)}"
+        f"{len(names)} unknown accounts {were} given {given} SUs each: {listed(names)}"
     )
     return result if dry_run else both(result, read_meters(bank, cluster))
 

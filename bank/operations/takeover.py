@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bank.errors import Refusal, SettingsError
-from bank.ledger.amounts import BILLING_SECONDS_PER_SU
+from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
 from bank.operations import periods
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, all_clusters
@@ -18,7 +18,7 @@ from bank.operations.limits import hold_limit_name
 from bank.operations.periods import Opening
 from bank.operations.places import changed_places, with_all_below
 from bank.operations.strangers import strangers, unknown_accounts
-from bank.policy import moving_in, thresholds, tree
+from bank.policy import moving_in, tree
 from bank.policy import periods as calendar
 from bank.policy.comparison import HOLD, Compared, Seen, Site, compare, was_over
 from bank.policy.moving_in import Choices, Conflict, Selection, Unusable
@@ -244,7 +244,7 @@ def _seen(
             shown = found.accounts[name]
             raw[name][cluster.name] = shown.raw
             used[name] += amount
-            running[name] += shown.running_minutes * 60
+            running[name] += shown.running_minutes * BILLING_SECONDS_PER_MINUTE
             if assoc_mgr.limit(shown, hold_limit) == 0:
                 held.add(name)
     if bank.settings.usage_baseline == "now":
@@ -357,17 +357,10 @@ def _stopped_by_parents(
 def _write(bank: Bank, writer: Writer, plan: _Plan, now: int) -> None:
     taken = plan.selection.taken
     accounts.keep_ids(writer, bank.database, {row.account: row.number for row in taken})
-    periods.open_accounts(bank, writer, [_opening(row) for row in taken])
-    told = {
-        (row.account, event): json.dumps({"why": REASON})
-        for row in taken
-        for event, is_told in (
-            (thresholds.LOWER, row.is_lower_told),
-            (thresholds.UPPER, row.is_upper_told),
-            (thresholds.FULL, row.is_max_told),
-        )
-        if is_told
-    }
+    openings = [Opening(row.account, row.limit, REASON, row.started_on) for row in taken]
+    periods.open_accounts(bank, writer, openings)
+    why = json.dumps({"why": REASON})
+    told = {(row.account, event): why for row in taken for event in row.told}
     notices.write_raised(writer, told, now=now, is_told=True)
     notices.show_flags(writer, bank.database, dict.fromkeys(account for account, _ in told))
     hold_limit = hold_limit_name(bank.settings)
@@ -375,8 +368,3 @@ def _write(bank: Bank, writer: Writer, plan: _Plan, now: int) -> None:
         Limit(held.cluster, held.account, hold_limit, None, "hold", now) for held in plan.adopted
     ]
     limits.write_intent(writer, holds, now=now)
-
-
-def _opening(row: Row) -> Opening:
-    amount = None if row.limit_su is None else row.limit_su * BILLING_SECONDS_PER_SU
-    return Opening(row.account, amount, REASON, row.started_on)

@@ -189,7 +189,7 @@ def first_pass(seen: Seen, site: Site) -> str:
         return NOTHING
     if seen.taken is None:
         return HOLD if _is_stranger_to_hold(seen, site) else NOTHING
-    limit = _limit(seen.taken)
+    limit = seen.taken.limit
     if seen.ended_on is not None and site.on_end == "hold" and limit:
         return HOLD
     used = 0 if _is_renewed(seen, site) else seen.used
@@ -206,10 +206,6 @@ def _is_renewed(seen: Seen, site: Site) -> bool:
     return seen.ended_on is not None and site.on_end == "renew"
 
 
-def _limit(row: Row) -> int | None:
-    return None if row.limit_su is None else row.limit_su * BILLING_SECONDS_PER_SU
-
-
 def _is_stranger_to_hold(seen: Seen, site: Site) -> bool:
     if not seen.is_stranger or not is_plain(seen.name):
         return False
@@ -223,7 +219,7 @@ def _explanation(
     seen: Seen, site: Site, old: Check, *, is_held_by_new: bool
 ) -> tuple[int | None, str]:
     number: int | None
-    is_empty = seen.taken is None or has_nothing_left(limit=_limit(seen.taken), used=seen.used)
+    is_empty = seen.taken is None or has_nothing_left(limit=seen.taken.limit, used=seen.used)
     if old.decision == CANNOT_SAY:
         number = old.number
     elif seen.taken is not None and is_held_by_new != is_empty:
@@ -264,7 +260,7 @@ def _why_only_now(seen: Seen) -> int:
         return 44
     if seen.taken.limit_su == 0:
         return 11
-    limit = _limit(seen.taken)
+    limit = seen.taken.limit
     return 9 if seen.used == limit else 10
 
 

@@ -12,7 +12,7 @@ class State(NamedTuple):
     Attributes:
         limit: billing-seconds; None is unlimited.
         started_on: ISO date of the period's first day.
-        told: which thresholds people were told of: see `bank.store.notices.FLAGS`.
+        told: which thresholds people were told of: see `bank.policy.thresholds.THRESHOLDS`.
     """
 
     limit: int | None
@@ -103,10 +103,14 @@ def compare(
 def without_flags(found: Iterable[Difference]) -> list[Difference]:
     """Return the differences but for what people were told."""
     rest = [
-        Difference(name, *(state and state._replace(told=frozenset()) for state in (before, after)))
+        Difference(name, _without_flags(before), _without_flags(after))
         for name, before, after in found
     ]
     return [difference for difference in rest if difference.before != difference.after]
+
+
+def _without_flags(state: State | None) -> State | None:
+    return None if state is None else state._replace(told=frozenset())
 
 
 def lines(difference: Difference) -> Iterator[Line]:

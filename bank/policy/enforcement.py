@@ -6,6 +6,8 @@ way is put right by the next.
 
 from typing import NamedTuple
 
+from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
+
 NOTHING = "nothing"
 # Give the limit the value it ought to have; 0 is a hold.
 SET = "set"
@@ -19,7 +21,6 @@ HELD_BY_OTHERS = "held_by_others"
 CHANGED_BY_OTHERS = "changed_by_others"
 
 HELD = 0
-_BILLING_SECONDS_PER_MINUTE = 60
 
 
 class Ours(NamedTuple):
@@ -74,7 +75,7 @@ def native_limit(*, left: int | None, counted_minutes: int) -> int | None:
     """
     if left is None:
         return None
-    return HELD if left <= 0 else counted_minutes + left // _BILLING_SECONDS_PER_MINUTE
+    return HELD if left <= 0 else counted_minutes + left // BILLING_SECONDS_PER_MINUTE
 
 
 def is_near(wanted: int, present: int, *, counted_minutes: int, tolerance_minutes: int) -> bool:

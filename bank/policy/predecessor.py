@@ -5,8 +5,9 @@ from datetime import date
 from typing import NamedTuple
 
 from bank.errors import InputError
-from bank.ledger.amounts import MAX_SU
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU, MAX_SU
 from bank.ledger.names import account_name
+from bank.policy.thresholds import FLAGS
 
 COLUMNS = (
     "id",
@@ -29,7 +30,7 @@ class Row(NamedTuple):
         written: the name as it stood in the row.
         limit_su: whole SUs, None is unlimited.
         started_on: ISO date on which the period began.
-        is_upper_told, is_lower_told, is_max_told: what its flags say.
+        told: the thresholds of which its flags say that people were told.
     """
 
     number: int
@@ -37,9 +38,12 @@ class Row(NamedTuple):
     written: str
     limit_su: int | None
     started_on: str
-    is_upper_told: bool
-    is_lower_told: bool
-    is_max_told: bool
+    told: frozenset[str]
+
+    @property
+    def limit(self) -> int | None:
+        """Billing-seconds; None is unlimited."""
+        return None if self.limit_su is None else self.limit_su * BILLING_SECONDS_PER_SU
 
 
 def checked_row(values: Mapping[str, object]) -> Row:
@@ -74,7 +78,7 @@ def checked_row(values: Mapping[str, object]) -> Row:
         written,
         None if limit == _UNLIMITED else limit,
         _date(values["date"]),
-        *(_flag(name, values[name]) for name in COLUMNS[4:]),
+        frozenset(event for event, flag in FLAGS.items() if _flag(flag, values[flag])),
     )
 
 

@@ -4,6 +4,17 @@ from bank.policy.enforcement import has_nothing_left
 
 LOWER, UPPER, FULL = "lower_limit", "upper_limit", "max_limit"
 THRESHOLDS = (LOWER, UPPER, FULL)
+# The column of the accounts table that shows whether it is reached and told.
+FLAGS = {
+    UPPER: "upper_limit_informed",
+    LOWER: "lower_limit_informed",
+    FULL: "max_limit_informed",
+}
+
+
+def percent(*, limit: int | None, used: int) -> int | None:
+    """Return how much of a limit is used, in whole percent rounded down; None for no limit."""
+    return used * 100 // limit if limit else None
 
 
 def reached(

@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from bank.policy.thresholds import FLAGS
 from bank.store.connect import Database, Reader, Writer
-
-# The events that the accounts table shows as flags, and their columns.
-FLAGS = {
-    "upper_limit": "upper_limit_informed",
-    "lower_limit": "lower_limit_informed",
-    "max_limit": "max_limit_informed",
-}
 
 
 class Notice(NamedTuple):

@@ -14,11 +14,12 @@ from bank.ledger.proof import (
     entry_of,
     meter_problems,
 )
+from bank.policy.thresholds import FLAGS
 from bank.store import accounts
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.migrations.v0001_first import IMMUTABLE
-from bank.store.notices import FLAGS, find_open
+from bank.store.notices import find_open
 
 _FIELDS = ("is_open", "is_unlimited", "period_started_on", "hold_reason", "grant_id")
 

@@ -12,7 +12,7 @@ from bank.ledger.entries import AVAILABLE, USED, Draft, entry_digest
 from bank.operations import periods, upkeep
 from bank.operations.bank import Bank
 from bank.operations.files import log
-from bank.operations.periods import open_account
+from bank.operations.periods import Opening, open_accounts
 from bank.settings import Settings
 from bank.store import accounts, meters, read
 from bank.store.connect import Writer, reading, writing
@@ -63,7 +63,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upkeep.migrate(bank, dry_run=False)
     with writing(bank.database) as writer:
         for name in ("top", "sub", "side"):
-            open_account(bank, writer, name, 100 * SU, reason="because", key=f"k {name}")
+            opening = Opening(name, 100 * SU, "because")
+            open_accounts(bank, writer, [opening], key=f"k {name}")
         places = [Place(name, above, 0, 0, 60, 0) for name, above in
                   (("top", None), ("sub", "top"), ("side", "top"))]  # fmt: skip
         meters.write_places(writer, "c", places)
@@ -248,8 +249,8 @@ def test_chain_that_was_cut_off_is_known_to_the_log(filled: Path, tmp_path: Path
     # All that the new period brought is gone: the tail agrees with what is left of it.
     _rewrite(forger, "side", [])
     forger.sql.execute("DELETE FROM sbank WHERE account = 'side'")
-    forger.sql.execute("INSERT INTO sbank (account, su_limit_hrs, date) SELECT name, 0,"
-                       " period_started_on FROM account WHERE name = 'side'")  # fmt: skip
+    forger.sql.execute("INSERT INTO sbank SELECT 99, name, 0, period_started_on, 0, 0, 0"
+                       " FROM account WHERE name = 'side'")  # fmt: skip
     assert _only_in_the_log(forger, "side"), forger.found()
     Path(forger.bank.settings.logfile).unlink()
     # Were this to be found without the log, the test above would prove nothing of the log.

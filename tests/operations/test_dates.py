@@ -559,7 +559,7 @@ def test_nothing_is_renewed_while_use_may_be_unread(dated: Bank, fake: FakeSlurm
     bank = settled(dated, on_end="renew")
     insert(bank, "test1", 10)
     with freeze_time(DAY_AFTER):
-        report = dates.mind_all(bank, None, is_asked=False, is_all_read=False, dry_run=False)
+        report = dates.check_periods(bank, None, is_asked=False, is_all_read=False, dry_run=False)
     assert report.notes == ["no period is renewed before all clusters were read"]
     assert began(bank) == BEGAN
     assert raised(bank) == []
@@ -589,6 +589,35 @@ def test_what_a_person_did_since_the_pass_looked_is_left_as_it_is(
     enforce(bank, DAY_AFTER)
     assert renewals(bank) == (1 if on_end == "renew" else 0)
     assert standing(bank).account.hold_reason == "invoice not paid"
+    assert upkeep.verify(bank) == []
+
+
+@pytest.mark.parametrize("verb", ["delete", "modify"])
+def test_what_was_closed_or_began_anew_since_the_pass_looked_is_not_held(
+    dated: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    bank = settled(dated, on_end="hold")
+    insert(bank, "test1", 10)
+    look = dates._look
+
+    def looked(*arguments: Any) -> Any:  # noqa: ANN401
+        found = look(*arguments)
+        monkeypatch.setattr(dates, "_look", look)
+        with writing(bank.database) as writer:
+            now = read.standing(writer, "test1")
+            assert now is not None
+            if verb == "delete":
+                periods.close_account(bank, writer, now, reason="")
+            else:
+                fields = periods.beginning(now.account, bank.today())
+                accounts.change(writer, "test1", fields, actor="eve", reason="", now=bank.clock())
+            accounts.show(writer, bank.database, ["test1"])
+        return found
+
+    monkeypatch.setattr(dates, "_look", looked)
+    enforce(bank, DAY_AFTER)
+    assert fake.limits["test1"] == {}
+    assert raised(bank) == []
     assert upkeep.verify(bank) == []
 
 

@@ -12,6 +12,7 @@ from bank.operations import applying, dumps, upkeep
 from bank.operations.bank import Bank
 from bank.operations.differences import plan_repopulate
 from bank.operations.periods import Opening, open_accounts
+from bank.policy.thresholds import FLAGS
 from bank.settings import Settings
 from bank.store import accounts, notices
 from bank.store.connect import reading, writing
@@ -26,7 +27,7 @@ banks = st.dictionaries(
     st.tuples(
         st.none() | st.integers(0, 5 * SU),
         st.sampled_from([DAY, "2024-02-29"]),
-        st.sets(st.sampled_from(sorted(notices.FLAGS))),
+        st.sets(st.sampled_from(sorted(FLAGS))),
     ),
 )
 RESTING = settings(max_examples=40)
@@ -60,7 +61,7 @@ class Worlds:
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
     with pytest.MonkeyPatch.context() as patches:
         # A pass clears flags of what is not used, and nothing is used here.
-        patches.setattr(applying, "_enforce_soon", lambda _, __: None)
+        patches.setattr(applying, "enforce_soon", lambda _, __: None)
         fake = take_over(patches)
         for name in NAMES:
             fake.add_account(name)
@@ -106,7 +107,7 @@ def test_any_bank_becomes_what_any_dump_says(
         name: [
             -1 if limit is None else limit // SU,
             day,
-            *(int(event in expected_told(name, before, after)) for event in notices.FLAGS),
+            *(int(event in expected_told(name, before, after)) for event in FLAGS),
         ]
         for name, (limit, day, _) in after.items()
     }

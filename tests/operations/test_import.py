@@ -105,7 +105,7 @@ def test_a_line_with_an_account_that_slurm_does_not_have_stops_all(
 ) -> None:
     insert(bank, "test1", 10)
     path = write(tmp_path, "test1,11,2026-02-01,allocation,\ntset1,10,2026-02-01,allocation,\n")
-    with pytest.raises(Refusal, match="Slurm has no account tset1 on fake"):
+    with pytest.raises(Refusal, match="Slurm has no account tset1"):
         import_csv(bank, path)
     assert len(entries(bank, "test1")) == 1
 
@@ -118,7 +118,7 @@ def test_an_open_account_that_slurm_lost_can_still_be_set(
     heard: list[str] = []
     path = write(tmp_path, "test1,11,2026-02-01,allocation,\n")
     import_csv(bank._replace(warn=heard.append), path)
-    assert heard == ["Slurm has no account test1: there is nothing to hold"]
+    assert heard == ["Slurm has no account test1 on fake: there is nothing to hold or release"]
     assert entries(bank, "test1")[1:] == [("deposit", SU, "import_csv grants.csv")]
 
 

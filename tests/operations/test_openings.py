@@ -9,6 +9,7 @@ from bank.operations import movements, periods, upkeep
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.movements import Command
+from bank.operations.periods import Opening
 from bank.store import copies, read
 from bank.store.connect import reading, writing
 from tests.fake_slurm import FakeSlurm
@@ -199,7 +200,8 @@ def test_what_was_inserted_since_the_pass_looked_is_not_allocated_again(
 
     def opened_meanwhile(*_: object) -> bool:
         with writing(bank.database) as writer:
-            periods.open_account(bank, writer, "test1", 500 * SU, reason="")
+            opening = Opening("test1", 500 * SU, "")
+            periods.open_accounts(bank, writer, [opening])
         seen.append("opened")
         return True
 

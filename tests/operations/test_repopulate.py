@@ -79,7 +79,7 @@ def test_every_difference_is_applied_at_once(bank: Bank, tmp_path: Path) -> None
     path = write(tmp_path, row(1, "test1", 150), row(3, "proj", 40), row(9, "new", -1))
     heard: list[str] = []
     done = repopulate(bank._replace(warn=heard.append), path)
-    assert heard == ["Slurm has no account new: there is nothing to hold"]
+    assert heard == ["Slurm has no account new on fake: there is nothing to hold or release"]
     assert table(bank) == [
         (1, "test1", 150, DAY, 0, 0, 0),
         (3, "proj", 40, DAY, 0, 0, 0),
@@ -167,7 +167,9 @@ def test_the_books_stand_where_slurm_does_not_answer(
     heard: list[str] = []
     bank = bank._replace(warn=heard.append)
     repopulate(bank, path)
-    assert heard == ["booked; Slurm is not up to date, the next pass does it: nobody answers"]
+    assert heard == [
+        "booked; Slurm is not up to date for test1, the next pass does it: nobody answers"
+    ]
     assert table(bank)[0][:3] == (1, "test1", 11)
     # What was used until an account is closed must be known first.
     path = write(tmp_path, row(2, "dept", 11))
@@ -328,7 +330,7 @@ def test_a_file_may_have_any_name(bank: Bank, tmp_path: Path) -> None:
 @pytest.fixture
 def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pass that follows: it would clear flags of what is not used."""
-    monkeypatch.setattr(applying, "_enforce_soon", lambda _, __: None)
+    monkeypatch.setattr(applying, "enforce_soon", lambda _, __: None)
 
 
 @pytest.mark.usefixtures("no_pass")

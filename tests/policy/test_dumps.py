@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bank.errors import InputError
 from bank.policy.dumps import check, csv_dump, json_text, rows_of_csv, rows_of_json
 from bank.policy.predecessor import COLUMNS, Row
+from bank.policy.thresholds import FLAGS
 
 RECORDED = Path(__file__).parent.parent / "predecessor" / "recorded"
 SOUND: list[tuple[Any, ...]] = [
@@ -38,7 +39,8 @@ def test_dumps_are_what_the_predecessor_wrote_to_the_byte(name: str, rows: list[
 
 def read_as(row: tuple[Any, ...]) -> Row:
     number, account, limit, date, *flags = row
-    return Row(number, account, account, None if limit == -1 else limit, date, *flags)
+    told = frozenset(event for event, flag in zip(FLAGS, flags, strict=True) if flag)
+    return Row(number, account, account, None if limit == -1 else limit, date, told)
 
 
 def test_what_the_predecessor_wrote_is_read() -> None:
