@@ -1,7 +1,7 @@
 """Limits in Slurm: write the intent, change Slurm, ask the controller, write the result."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
@@ -19,6 +19,11 @@ from bank.store.connect import writing
 from bank.store.limits import Limit
 
 NATIVE_LIMIT = "GrpTRESMins=billing"
+# Every limit that stops an account where it is 0, as far as the bank knows.
+_STOPS = (
+    NATIVE_LIMIT,
+    *("GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs"),
+)
 
 
 class Done(NamedTuple):
@@ -79,6 +84,7 @@ def apply(
     present = changes.shown_limits(slurm, {name, *(limit.limit for limit in ours)})
     report = Done([], [], [], [], [], [], [])
     work = _decided(bank, cluster, slurm, wanted, ours, present, report)
+    report.held_by_others.extend(_stopped_by_others(slurm, wanted, ours))
     # An account of the same name that is made again has no limit, and not the original of this one.
     work.forgotten.extend(limit for limit in ours if limit.account not in slurm.accounts)
     if not dry_run and any(work):
@@ -86,25 +92,35 @@ def apply(
         late = changes.make(bank, cluster, _changes(work))
         _write_result(bank, work, late)
         report.unconfirmed.extend(sorted(late))
-    _tell(report, work, wanted, {limit.account for limit in ours if limit.value == HELD})
+    holds = [limit for limit in ours if limit.value == HELD]
+    in_force = {one.account for one in holds if present[one.limit].get(one.account) == HELD}
+    _tell(report, work, wanted, {hold.account for hold in holds}, in_force)
     if report.held or any(wanted.values()):
         report.notes.extend(_bypassing(slurm, name))
     return report
 
 
-def _tell(report: Done, work: Work, wanted: Mapping[str, int | None], were_held: set[str]) -> None:
+def _tell(
+    report: Done,
+    work: Work,
+    wanted: Mapping[str, int | None],
+    were_held: set[str],
+    in_force: set[str],
+) -> None:
     """Say what became of the accounts that were changed."""
     failed = set(report.unconfirmed)
     for limit in work.sets:
         if limit.account in failed:
             continue
-        if limit.value == HELD:
-            report.held_now.append(limit.account)
-        else:
+        if limit.value != HELD:
             report.limited.append(limit.account)
+            continue
+        report.held.append(limit.account)
+        # Another limit that holds what was held before is no news.
+        if limit.account not in in_force:
+            report.held_now.append(limit.account)
     freed = {limit.account for limit in (*work.sets, *work.releases)} & were_held
     report.released.extend(name for name in freed - failed if wanted[name] != HELD)
-    report.held.extend(report.held_now)
     for names in (report.held_now, report.released, report.held, report.held_by_others):
         names.sort()
     report.limited.sort()
@@ -149,6 +165,21 @@ def _decided(
     return work
 
 
+def _stopped_by_others(
+    slurm: Associations, wanted: Mapping[str, int | None], ours: Sequence[Limit]
+) -> Iterator[str]:
+    """Yield the accounts that a limit of 0 stops that is not the bank's, whichever it is."""
+    on_record = {(limit.account, limit.limit) for limit in ours}
+    for account in wanted:
+        row = slurm.accounts[account]
+        # Quick for the many that have none.
+        if "=0(" in row.limits and any(
+            assoc_mgr.limit(row, name) == HELD and (account, name) not in on_record
+            for name in _STOPS
+        ):
+            yield account
+
+
 def _as_it_counts(record: Limit, wanted: int | None) -> Ours:
     # One that was to be released, without that having been seen, is a limit again when it is seen.
     is_settled = record.intent == "hold" or wanted is None
@@ -170,9 +201,10 @@ def _sort_in(
                 f"account {account}: {new.limit}={new.original} was there before the bank's limit;"
                 " it is put back when that ends"
             )
-    elif action == enforcement.HELD_BY_OTHERS:
+    elif action == enforcement.HELD_BY_OTHERS and record is not None:
+        # In place of a limit of the bank's, which stays on record.
         report.held_by_others.append(account)
-    elif action != enforcement.NOTHING:
+    elif action not in (enforcement.NOTHING, enforcement.HELD_BY_OTHERS):
         assert record is not None
         _sort_in_known(action, new, record, work, report)
 

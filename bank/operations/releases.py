@@ -6,11 +6,12 @@ from bank.errors import BankError, Refusal
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.files import log
-from bank.operations.limits import limit_name
 from bank.operations.looking import describe, no_such_account
 from bank.policy.periods import is_held_for
 from bank.store import accounts, limits
 from bank.store.connect import reading, writing
+
+_STOPS = "GrpTRES,GrpTRESMins,GrpTRESRunMins,GrpJobs,GrpSubmitJobs"
 
 
 def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[str, Any]:
@@ -72,7 +73,8 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
     if any(name in done.held_by_others for done in passes):
         raise Refusal(
             "held_by_others",
-            f"Account {name} is held by a limit that the bank did not set; whoever set it can lift"
-            f" it with 'sacctmgr modify account {name} set {limit_name(bank.settings)}=...'",
+            f"Account {name} is held by a limit of 0 that the bank did not set:"
+            f" 'sacctmgr show assoc where account={name} user= format=cluster,{_STOPS}' shows it;"
+            " whoever set it can lift it by setting it to -1",
         )
     return state

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bank.errors import Refusal
 from bank.operations import movements
 from bank.operations.movements import Command
 from bank.operations.releases import release_hold
@@ -178,3 +179,21 @@ def test_a_hold_may_count_what_running_jobs_can_still_use(branch: Branch) -> Non
     branch.cancel(job)
     assert branch.enforce().released == ["counts"]
     runs(branch, waiting)
+
+
+@pytest.mark.parametrize("way", ["limit", "hold"])
+@pytest.mark.parametrize("stop", ["GrpTRESMins=cpu=0", "GrpJobs=0", "GrpTRES=cpu=0"])
+def test_a_stop_by_any_limit_that_others_set_is_reported(
+    branch: Branch, way: str, stop: str
+) -> None:
+    branch.set(enforcement=way, account_hold="GrpTRESRunMins")
+    branch.open("stopped", 500)
+    branch.set_limit("stopped", stop)
+    done = branch.enforce()
+    assert (done.held_by_others, done.held, done.limited) == (["stopped"], [], [])
+    assert branch.standing("stopped").is_held_by_others
+    with pytest.raises(Refusal, match="a limit of 0 that the bank did not set"):
+        release_hold(branch.bank, "stopped", reason="", dry_run=False)
+    branch.set_limit("stopped", stop.removesuffix("0") + "-1")
+    assert branch.enforce().held_by_others == []
+    assert not branch.standing("stopped").is_held
