@@ -27,7 +27,7 @@ from bank.operations.looking import should_hold
 from bank.operations.metering import Result, read_meters
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate_unknown, strangers, unknown_accounts
-from bank.policy.enforcement import HELD, native_limit
+from bank.policy.enforcement import native_limit
 from bank.slurm.assoc_mgr import AccountRow
 from bank.store import accounts, meters, read
 from bank.store.accounts import Account
@@ -237,13 +237,14 @@ def _act(
     mine = books.ours[cluster.name]
     ours = {limit.account for limit in mine}
     to_stop = strangers(result.slurm, result.banked, unknown)
-    wanted: dict[str, int | None] = {}
+    wanted: dict[str, limits.Wanted] = {}
     for name, row in result.slurm.accounts.items():
         if only not in (None, name):
             continue
         is_to_hold = _is_to_hold(bank, name, books, to_stop, ours)
         if is_to_hold is not None:
-            wanted[name] = HELD if is_to_hold else _limit(bank, books.standings.get(name), row)
+            native = None if is_to_hold else _native(bank, books.standings.get(name), row)
+            wanted[name] = limits.Wanted(is_to_hold, native)
     done = limits.apply(bank, cluster, result.slurm, wanted, mine, dry_run=dry_run)
     report = _report(cluster, result, done, books.standings, unknown, only)
     if not dry_run:
@@ -264,7 +265,7 @@ def _act(
     return report
 
 
-def _limit(bank: Bank, standing: Standing | None, row: AccountRow) -> int | None:
+def _native(bank: Bank, standing: Standing | None, row: AccountRow) -> int | None:
     """Return the limit of an account that is not to be held, None for none of the bank's."""
     if bank.settings.enforcement != "limit" or standing is None or standing.left is None:
         return None

@@ -10,7 +10,7 @@ from bank.operations.bank import Bank
 from bank.operations.changes import Change
 from bank.operations.clusters import Cluster
 from bank.policy import enforcement
-from bank.policy.enforcement import HELD, Ours
+from bank.policy.enforcement import HELD, NATIVE_LIMIT, Ours
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
@@ -18,7 +18,6 @@ from bank.store import limits
 from bank.store.connect import writing
 from bank.store.limits import Limit
 
-NATIVE_LIMIT = "GrpTRESMins=billing"
 # Every limit that stops an account where it is 0, as far as the bank knows.
 _STOPS = (
     NATIVE_LIMIT,
@@ -38,6 +37,18 @@ class Done(NamedTuple):
     notes: list[str]
 
 
+class Wanted(NamedTuple):
+    """What the bank wants of an account on one cluster.
+
+    Attributes:
+        is_held: whether it is to be stopped.
+        native_minutes: GrpTRESMins=billing, None for none of the bank's.
+    """
+
+    is_held: bool
+    native_minutes: int | None = None
+
+
 class Work(NamedTuple):
     """What is to be done, decided but not begun."""
 
@@ -45,13 +56,6 @@ class Work(NamedTuple):
     releases: list[Limit]
     confirmed: list[Limit]
     forgotten: list[Limit]
-
-
-def limit_name(settings: Settings) -> str:
-    """Return the limit that the bank sets, as sacctmgr takes it before "=VALUE"."""
-    if settings.enforcement == "limit":
-        return NATIVE_LIMIT
-    return hold_limit_name(settings)
 
 
 def hold_limit_name(settings: Settings) -> str:
@@ -64,7 +68,7 @@ def apply(
     bank: Bank,
     cluster: Cluster,
     slurm: Associations,
-    wanted: Mapping[str, int | None],
+    wanted: Mapping[str, Wanted],
     ours: Sequence[Limit],
     *,
     dry_run: bool,
@@ -75,52 +79,68 @@ def apply(
         bank: settings, Slurm, database.
         cluster: where.
         slurm: what the controller just said.
-        wanted: what the limit of each account ought to be: 0 is a hold, None is none of the bank's;
-            accounts that are not in it are left alone.
+        wanted: what the bank wants of each account; those that are not in it are left alone.
         ours: the bank's own limits there, as on record.
         dry_run: decide only.
     """
-    name = limit_name(bank.settings)
-    present = changes.shown_limits(slurm, {name, *(limit.limit for limit in ours)})
+    names = {hold_limit_name(bank.settings), NATIVE_LIMIT, *(limit.limit for limit in ours)}
+    present = changes.shown_limits(slurm, names)
     report = Done([], [], [], [], [], [], [])
     work = _decided(bank, cluster, slurm, wanted, ours, present, report)
     report.held_by_others.extend(_stopped_by_others(slurm, wanted, ours))
     # An account of the same name that is made again has no limit, and not the original of this one.
     work.forgotten.extend(limit for limit in ours if limit.account not in slurm.accounts)
     if not dry_run and any(work):
-        _write_intent(bank, work)
-        late = changes.make(bank, cluster, _changes(work))
-        _write_result(bank, work, late)
-        report.unconfirmed.extend(sorted(late))
-    holds = [limit for limit in ours if limit.value == HELD]
-    in_force = {one.account for one in holds if present[one.limit].get(one.account) == HELD}
-    _tell(report, work, wanted, {hold.account for hold in holds}, in_force)
-    if report.held or any(wanted.values()):
-        report.notes.extend(_bypassing(slurm, name))
+        report.unconfirmed.extend(sorted(_do(bank, cluster, work)))
+    in_force = {
+        limit.account
+        for limit in ours
+        if limit.is_hold and present[limit.limit].get(limit.account) == HELD
+    }
+    _tell(report, work, wanted, in_force)
+    if report.held:
+        report.notes.extend(_bypassing(slurm, hold_limit_name(bank.settings)))
+    if any(want.native_minutes is not None for want in wanted.values()):
+        report.notes.extend(_bypassing(slurm, NATIVE_LIMIT))
     return report
 
 
-def _tell(
-    report: Done,
-    work: Work,
-    wanted: Mapping[str, int | None],
-    were_held: set[str],
-    in_force: set[str],
-) -> None:
+def _do(bank: Bank, cluster: Cluster, work: Work) -> set[str]:
+    """Write the intent, change Slurm, and write what the controller shows.
+
+    Returns:
+        The accounts for which it does not show all.
+    """
+    _write_intent(bank, work)
+    # What stops accounts goes first.
+    sets = sorted(work.sets, key=lambda limit: limit.value != HELD)
+    late = changes.make(bank, cluster, [Change(one.account, one.limit, one.value) for one in sets])
+    # What was before is taken back only where what takes its place is there.
+    freed = [limit for limit in work.releases if limit.account not in late]
+    back = [Change(one.account, one.limit, one.original) for one in freed]
+    still = changes.make(bank, cluster, back)
+    with writing(bank.database) as writer:
+        confirmed = [limit for limit in work.sets if limit.account not in late]
+        limits.confirm(writer, confirmed, now=bank.clock())
+        limits.forget(writer, [limit for limit in freed if limit.account not in still])
+    return late | still
+
+
+def _tell(report: Done, work: Work, wanted: Mapping[str, Wanted], in_force: set[str]) -> None:
     """Say what became of the accounts that were changed."""
     failed = set(report.unconfirmed)
     for limit in work.sets:
         if limit.account in failed:
             continue
-        if limit.value != HELD:
+        if not limit.is_hold:
             report.limited.append(limit.account)
             continue
         report.held.append(limit.account)
         # Another limit that holds what was held before is no news.
         if limit.account not in in_force:
             report.held_now.append(limit.account)
-    freed = {limit.account for limit in (*work.sets, *work.releases)} & were_held
-    report.released.extend(name for name in freed - failed if wanted[name] != HELD)
+    freed = {limit.account for limit in work.releases if limit.is_hold} - failed
+    report.released.extend(name for name in freed if not wanted[name].is_held)
     for names in (report.held_now, report.released, report.held, report.held_by_others):
         names.sort()
     report.limited.sort()
@@ -130,43 +150,50 @@ def _decided(
     bank: Bank,
     cluster: Cluster,
     slurm: Associations,
-    wanted: Mapping[str, int | None],
+    wanted: Mapping[str, Wanted],
     ours: Sequence[Limit],
     present: Mapping[str, Mapping[str, int | None]],
     report: Done,
 ) -> Work:
     work = Work([], [], [], [])
-    chosen = limit_name(bank.settings)
-    tolerance_minutes = bank.settings.limit_tolerance // BILLING_SECONDS_PER_MINUTE
+    hold_limit = hold_limit_name(bank.settings)
     on_record: dict[str, dict[str, Limit]] = defaultdict(dict)
     for one in ours:
         on_record[one.account][one.limit] = one
-    for account, value in wanted.items():
+    for account, want in wanted.items():
         mine = on_record.get(account, {})
-        for name in dict.fromkeys((chosen, *mine)):
-            record = mine.get(name)
+        values = {hold_limit: HELD if want.is_held else None, NATIVE_LIMIT: want.native_minutes}
+        for name in dict.fromkeys((*values, *mine)):
             # The site chose another limit since: what was set by the one before is taken back.
-            want = value if name == chosen else None
+            value = values.get(name)
+            record = mine.get(name)
             shown = present[name].get(account)
-            known = _as_it_counts(record, want) if record else None
+            known = _as_it_counts(record, value) if record else None
             decision = enforcement.decide(
-                wanted=want,
+                wanted=value,
                 ours=known,
                 present=shown,
-                counted_minutes=slurm.accounts[account].counted_minutes if want else 0,
-                tolerance_minutes=tolerance_minutes,
+                counted_minutes=slurm.accounts[account].counted_minutes if value else 0,
+                tolerance_minutes=bank.settings.limit_tolerance // BILLING_SECONDS_PER_MINUTE,
             )
-            new = Limit(cluster.name, account, name, decision.original, "hold", None, want or HELD)
-            if known is not None and known.is_shown(shown):
-                new = new._replace(replaced=shown)
+            new = Limit(cluster.name, account, name, decision.original, "hold", None, value or HELD)
+            if known is not None:
+                new = new._replace(replaced=_may_be_shown(known, shown))
             _sort_in(decision.action, new, record, shown, work, report)
-            if decision.action == enforcement.NOTHING and want == HELD:
+            if decision.action == enforcement.NOTHING and name == hold_limit and want.is_held:
                 report.held.append(account)
     return work
 
 
+def _may_be_shown(known: Ours, shown: int | None) -> frozenset[int]:
+    """Return the bank's own values that Slurm may show until the next one is there."""
+    if not known.confirmed:
+        return frozenset({known.value, *known.replaced})
+    return frozenset({known.value}) if known.is_shown(shown) else frozenset()
+
+
 def _stopped_by_others(
-    slurm: Associations, wanted: Mapping[str, int | None], ours: Sequence[Limit]
+    slurm: Associations, wanted: Mapping[str, Wanted], ours: Sequence[Limit]
 ) -> Iterator[str]:
     """Yield the accounts that a limit of 0 stops that is not the bank's, whichever it is."""
     on_record = {(limit.account, limit.limit) for limit in ours}
@@ -194,9 +221,9 @@ def _sort_in(
     account = new.account
     if action == enforcement.SET:
         work.sets.append(new)
-        if new.replaced is None and record is not None and record.confirmed_at is not None:
+        if record is not None and record.confirmed_at is not None and not new.replaced:
             report.notes.append(_taken_back(new, shown))
-        elif record is None and new.value != HELD and new.original is not None:
+        elif record is None and not new.is_hold and new.original is not None:
             report.notes.append(
                 f"account {account}: {new.limit}={new.original} was there before the bank's limit;"
                 " it is put back when that ends"
@@ -212,7 +239,7 @@ def _sort_in(
 def _taken_back(new: Limit, shown: int | None) -> str:
     """Say that the bank sets again what somebody changed."""
     put = "" if shown is None else f"; {new.limit}={shown} is put back later"
-    if new.value == HELD:
+    if new.is_hold:
         return f"account {new.account}: the hold was lifted by others; held again{put}"
     return f"account {new.account}: {new.limit} was changed by others; set again{put}"
 
@@ -222,13 +249,13 @@ def _sort_in_known(action: str, new: Limit, record: Limit, work: Work, report: D
         work.releases.append(record._replace(intent="release"))
     elif action == enforcement.CONFIRM:
         work.confirmed.append(record)
-        if record.value == HELD:
+        if record.is_hold:
             report.held.append(record.account)
     elif action == enforcement.FORGET:
         work.forgotten.append(record)
     elif action == enforcement.CHANGED_BY_OTHERS:
         work.forgotten.append(record)
-        instead = "hold" if record.value == HELD else "limit"
+        instead = "hold" if record.is_hold else "limit"
         report.notes.append(
             f"account {record.account}: {new.limit}={new.original} was set by others in place of"
             f" the {instead}; it is left as it is"
@@ -241,22 +268,6 @@ def _write_intent(bank: Bank, work: Work) -> None:
         limits.write_intent(writer, [*work.sets, *work.releases], now=now)
         limits.confirm(writer, work.confirmed, now=now)
         limits.forget(writer, work.forgotten)
-
-
-def _changes(work: Work) -> list[Change]:
-    """Return what is to be done in Slurm, in order: what stops accounts goes first."""
-    sets = sorted(work.sets, key=lambda limit: limit.value != HELD)
-    return [
-        *(Change(one.account, one.limit, one.value) for one in sets),
-        *(Change(one.account, one.limit, one.original) for one in work.releases),
-    ]
-
-
-def _write_result(bank: Bank, work: Work, late: set[str]) -> None:
-    with writing(bank.database) as writer:
-        confirmed = [limit for limit in work.sets if limit.account not in late]
-        limits.confirm(writer, confirmed, now=bank.clock())
-        limits.forget(writer, [freed for freed in work.releases if freed.account not in late])
 
 
 def _bypassing(slurm: Associations, limit: str) -> list[str]:

@@ -93,7 +93,7 @@ def _held(settings: Settings, standing: Standing) -> str:
         return f"not yet, to be: {why}" if should_hold(settings, standing) else "no"
     if not standing.is_held:
         return f"not yet, asked for by the bank: {why}"
-    if all(limit.intent == "release" or limit.value for limit in standing.holds):
+    if all(limit.intent == "release" for limit in standing.holds):
         return f"being released; was held by the bank: {why}"
     return f"by the bank: {why}"
 

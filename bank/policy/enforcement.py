@@ -4,6 +4,7 @@ Decided from what should be and what is, never from what happened, so a pass tha
 way is put right by the next.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
@@ -21,6 +22,10 @@ HELD_BY_OTHERS = "held_by_others"
 CHANGED_BY_OTHERS = "changed_by_others"
 
 HELD = 0
+# The limit that ENFORCEMENT = 'limit' sets; the others that the bank sets are holds.
+NATIVE_LIMIT = "GrpTRESMins=billing"
+# What is counted and what is left are each cut off to whole minutes.
+_ROUNDING_MINUTES = 2
 
 
 class Ours(NamedTuple):
@@ -29,19 +34,18 @@ class Ours(NamedTuple):
     Attributes:
         original: the limit before the bank's, None where there was none.
         value: what the bank set it to, or is about to.
-        replaced: the bank's own value that Slurm shows until then, None where it shows none.
+        replaced: the bank's own values before it, which Slurm may show until then.
         confirmed: whether the controller has shown `value`.
     """
 
     original: int | None
     value: int
-    replaced: int | None
+    replaced: AbstractSet[int]
     confirmed: bool
 
     def is_shown(self, present: int | None) -> bool:
         """Tell whether what Slurm shows is the bank's."""
-        is_on_its_way = not self.confirmed and self.replaced is not None
-        return present == self.value or (is_on_its_way and present == self.replaced)
+        return present == self.value or (not self.confirmed and present in self.replaced)
 
 
 class Decision(NamedTuple):
@@ -71,19 +75,22 @@ def native_limit(*, left: int | None, counted_minutes: int) -> int | None:
         counted_minutes: billing-minutes the association has used, as the controller counts them.
 
     Returns:
-        Billing-minutes, None for no limit; 0 where nothing is left, which is a hold.
+        Billing-minutes, None for no limit.
     """
     if left is None:
         return None
-    return HELD if left <= 0 else counted_minutes + left // BILLING_SECONDS_PER_MINUTE
+    return counted_minutes + max(left, 0) // BILLING_SECONDS_PER_MINUTE
 
 
 def is_near(wanted: int, present: int, *, counted_minutes: int, tolerance_minutes: int) -> bool:
-    """Tell whether a limit may stay as it is: it stops what it must, and not much before."""
-    if HELD in (wanted, present):
+    """Tell whether a limit may stay as it is.
+
+    It may let more be used than is left, by the tolerance; less only by what rounding takes, and
+    never nothing where something is left.
+    """
+    if HELD in (wanted, present) or present <= counted_minutes < wanted:
         return wanted == present
-    is_stopped_early = present <= counted_minutes < wanted
-    return abs(wanted - present) <= tolerance_minutes and not is_stopped_early
+    return -_ROUNDING_MINUTES <= present - wanted <= tolerance_minutes
 
 
 def decide(
@@ -112,7 +119,7 @@ def decide(
     if not ours.is_shown(present):
         # Lifted by somebody, or never set because we were killed. A limit that somebody put in its
         # place is what will be put back; a stop is not ours to lift.
-        if present == HELD and ours.confirmed:
+        if present == HELD:
             return Decision(HELD_BY_OTHERS, ours.original)
         return Decision(SET, ours.original if present is None else present)
     assert present is not None

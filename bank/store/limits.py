@@ -1,8 +1,9 @@
 """Limits that the bank has set in Slurm, and resets that it has begun."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from bank.policy.enforcement import NATIVE_LIMIT
 from bank.store.connect import Reader, Writer
 
 
@@ -15,7 +16,7 @@ class Limit(NamedTuple):
         intent: "hold" or "release".
         confirmed_at: UTC microseconds when the controller showed the value, None before.
         value: what it is set to; 0 is a hold.
-        replaced: the bank's own value that Slurm may show until then, None where there is none.
+        replaced: the bank's own values before it, which Slurm may show until then.
     """
 
     cluster: str
@@ -25,16 +26,22 @@ class Limit(NamedTuple):
     intent: str
     confirmed_at: int | None
     value: int = 0
-    replaced: int | None = None
+    replaced: frozenset[int] = frozenset()
 
     @property
     def is_hold(self) -> bool:
-        """Whether it stops the account, or may still: a hold that is being replaced."""
-        is_on_its_way = self.confirmed_at is None and self.replaced == 0
-        return self.value == 0 or is_on_its_way
+        """Whether it stops the account."""
+        return self.limit != NATIVE_LIMIT
 
 
 _COLUMNS = "cluster, account, limit_name, original, intent, confirmed_at, value, replaced"
+
+
+def _limit(row: tuple[Any, ...]) -> Limit:
+    *fields, replaced = row
+    return Limit(*fields)._replace(
+        replaced=frozenset(int(value) for value in replaced.split(",") if value)
+    )
 
 
 def find_limits(reader: Reader, cluster: str | None = None) -> list[Limit]:
@@ -44,7 +51,7 @@ def find_limits(reader: Reader, cluster: str | None = None) -> list[Limit]:
         " WHERE user_name = '' AND (:cluster IS NULL OR cluster = :cluster)",
         cluster=cluster,
     )
-    return [Limit(*row) for row in rows]
+    return [_limit(row) for row in rows]
 
 
 def find_account_limits(reader: Reader, account: str) -> list[Limit]:
@@ -53,12 +60,15 @@ def find_account_limits(reader: Reader, account: str) -> list[Limit]:
         f"SELECT {_COLUMNS} FROM slurm_limit WHERE user_name = '' AND account = :account",
         account=account,
     )
-    return [Limit(*row) for row in rows]
+    return [_limit(row) for row in rows]
 
 
 def write_intent(writer: Writer, limits: Sequence[Limit], *, now: int) -> None:
     """Write down what is about to be done in Slurm, before it is done."""
-    rows = [{**limit._asdict(), "now": now} for limit in limits]
+    rows = [
+        {**limit._asdict(), "replaced": ",".join(map(str, sorted(limit.replaced))), "now": now}
+        for limit in limits
+    ]
     forget(writer, limits)
     writer.execute(
         "INSERT INTO slurm_limit (cluster, account, limit_name, original, intent, asked_at,"
@@ -71,10 +81,10 @@ def write_intent(writer: Writer, limits: Sequence[Limit], *, now: int) -> None:
 def confirm(writer: Writer, limits: Iterable[Limit], *, now: int) -> None:
     """Write down that the controller shows these limits."""
     writer.execute(
-        "UPDATE slurm_limit SET confirmed_at = :now, intent = 'hold', replaced = NULL"
+        "UPDATE slurm_limit SET confirmed_at = :now, intent = 'hold', replaced = ''"
         " WHERE user_name = '' AND cluster = :cluster"
         " AND account = :account AND limit_name = :limit",
-        [{**limit._asdict(), "now": now} for limit in limits],
+        [{**_key(limit), "now": now} for limit in limits],
     )
 
 
@@ -83,8 +93,12 @@ def forget(writer: Writer, limits: Iterable[Limit]) -> None:
     writer.execute(
         "DELETE FROM slurm_limit WHERE user_name = '' AND cluster = :cluster"
         " AND account = :account AND limit_name = :limit",
-        [limit._asdict() for limit in limits],
+        [_key(limit) for limit in limits],
     )
+
+
+def _key(limit: Limit) -> dict[str, object]:
+    return {"cluster": limit.cluster, "account": limit.account, "limit": limit.limit}
 
 
 def find_resets(reader: Reader, cluster: str) -> list[str]:

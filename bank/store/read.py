@@ -56,12 +56,12 @@ class Standing(NamedTuple):
     @property
     def is_held(self) -> bool:
         """Whether a hold is in force, as far as the bank knows."""
-        return self.is_held_by_others or any(hold.confirmed_at or hold.value for hold in self.holds)
+        return self.is_held_by_others or any(hold.confirmed_at for hold in self.holds)
 
     def is_held_on(self, share: Share) -> bool:
         """Tell whether a hold is in force on one cluster, as far as the bank knows."""
         there = [hold for hold in self.holds if hold.cluster == share.cluster]
-        return share.is_held_by_others or any(hold.confirmed_at or hold.value for hold in there)
+        return share.is_held_by_others or any(hold.confirmed_at for hold in there)
 
     @property
     def holds(self) -> tuple[Limit, ...]:

@@ -1,5 +1,6 @@
 """kill -9 of a pass that gives accounts native limits, changes them, and takes them back."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,46 +11,54 @@ from tests.lab import Lab
 
 COMMIT = "COMMIT"
 ORIGINAL = 7777
+# GrpTRESMins of cpu and of billing.
+Limits = tuple[int | None, int | None]
+FREE: Limits = (None, None)
+HELD: Limits = (0, None)
 # What each account has when the pass begins, and what it must have when it is done. Nothing is
-# used, so a limit is what is left, in minutes.
-BEFORE: dict[str, int | None] = {
-    "kept": 6000,
-    "raised": 6000,
-    "freed": 0,
-    "stopped": 6000,
-    "fresh": None,
-    "had": ORIGINAL,
+# used, so the limit of billing is what is left, in minutes.
+BEFORE: dict[str, Limits] = {
+    "kept": (None, 6000),
+    "raised": (None, 6000),
+    "freed": HELD,
+    "stopped": (None, 6000),
+    "fresh": FREE,
+    "had": (None, ORIGINAL),
 }
-AFTER: dict[str, int | None] = {
-    "kept": 6000,
-    "raised": 12000,
-    "freed": 300,
-    "stopped": 0,
-    "fresh": 6000,
-    "had": 6000,
+AFTER: dict[str, Limits] = {
+    "kept": (None, 6000),
+    "raised": (None, 12000),
+    "freed": (None, 300),
+    "stopped": HELD,
+    "fresh": (None, 6000),
+    "had": (None, 6000),
 }
-ORIGINALS: dict[str, int | None] = {**dict.fromkeys(BEFORE), "had": ORIGINAL}
+ORIGINALS: dict[str, Limits] = {
+    **dict.fromkeys(BEFORE, FREE),
+    "had": (None, ORIGINAL),
+    "stopped": HELD,
+}
 
 
-def limits(world: World) -> dict[str, int | None]:
-    """Return GrpTRESMins=billing of each account, as the controller has it."""
+def limits(world: World) -> dict[str, Limits]:
+    """Return what each account has, as the controller has it."""
     text = world.lab.look("sshare", "-n", "-P", "-o", "Account,User,GrpTRESMins")
-    found: dict[str, int | None] = {}
+    found: dict[str, Limits] = {}
     for line in text.splitlines():
         account, user, shown = line.rsplit("|", 2)
-        parts = dict(part.split("=") for part in shown.split(",") if part)
+        parts = {name: int(value) for name, value in re.findall(r"(cpu|billing)=([0-9]+)", shown)}
         if not user and account.strip() in BEFORE:
-            found[account.strip()] = int(parts["billing"]) if "billing" in parts else None
+            found[account.strip()] = (parts.get("cpu"), parts.get("billing"))
     return found
 
 
-def set_limits(world: World, wanted: dict[str, int | None]) -> None:
+def set_limits(world: World, wanted: dict[str, Limits]) -> None:
     shown = limits(world)
-    for name, value in wanted.items():
-        if shown[name] != value:
-            minutes = -1 if value is None else value
+    for name, values in wanted.items():
+        if shown[name] != values:
+            cpu, billing = (-1 if value is None else value for value in values)
             where = ("where", f"account={name}", f"cluster={world.lab.cluster}")
-            change = f"GrpTRESMins=billing={minutes}"
+            change = f"GrpTRESMins=cpu={cpu},billing={billing}"
             world.lab.run("sacctmgr", "-i", "modify", "account", *where, "set", change)
     world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
 
@@ -95,8 +104,6 @@ def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> N
             path.unlink()
         for path, content in template.items():
             path.write_bytes(content)
-        if way == "hold":
-            world.set_limit("stopped", -1)
         set_limits(world, start)
 
     restart()

@@ -9,6 +9,7 @@ from bank.operations.releases import release_hold
 from tests.operations.branch import ADA, SU, Branch
 
 WAITS = "AssocGrpBillingMinutes"
+HELD = "AssocGrpCPUMinutesLimit"
 
 
 @pytest.fixture
@@ -66,10 +67,13 @@ def test_what_running_jobs_may_still_use_is_taken_off_by_slurm(branch: Branch) -
 
 def test_an_account_with_nothing_left_is_held_and_released(branch: Branch) -> None:
     branch.open("nativeheld", 0)
-    assert native(branch, "nativeheld") == "billing=0"
+    # A job whose billing Slurm cuts off to 0 would run for nothing under any limit of billing.
+    assert native(branch, "nativeheld") == "cpu=0"
     assert branch.standing("nativeheld").is_held
+    free = branch.lab.submit("nativeheld", ADA, partition="fractional", command="sleep 1")
+    branch.lab.wait_for_reason(free, HELD)
     job = submit(branch, "nativeheld", 1)
-    branch.lab.wait_for_reason(job, WAITS)
+    branch.lab.wait_for_reason(job, HELD)
     assert branch.enforce().held == ["nativeheld"]
     movements.add(branch.bank, Command("add", "nativeheld", 100 * SU))
     assert native(branch, "nativeheld") == f"billing={100 * 60}"
@@ -81,9 +85,9 @@ def test_a_hold_by_hand_and_no_limit_at_all(branch: Branch) -> None:
     branch.open("byhand", None)
     assert native(branch, "byhand") == ""
     movements.hold(branch.bank, Command("hold", "byhand", reason="audit"))
-    assert native(branch, "byhand") == "billing=0"
+    assert native(branch, "byhand") == "cpu=0"
     job = submit(branch, "byhand", 1)
-    branch.lab.wait_for_reason(job, WAITS)
+    branch.lab.wait_for_reason(job, HELD)
     release_hold(branch.bank, "byhand", reason="", dry_run=False)
     assert native(branch, "byhand") == ""
     runs(branch, job)
@@ -99,10 +103,14 @@ def test_it_is_written_again_only_when_it_drifts(branch: Branch) -> None:
     # Slurm counts the same use on both sides, so use alone changes nothing.
     branch.run("drifts", cpus=10, extra=["--time=1"])
     assert branch.enforce().limited == []
+    # What is given can be used at once.
     movements.add(branch.bank, Command("add", "drifts", SU))
-    assert native(branch, "drifts") == f"billing={1000 * 60}"
-    movements.add(branch.bank, Command("add", "drifts", SU))
-    assert native(branch, "drifts") == f"billing={1002 * 60}"
+    assert native(branch, "drifts") == f"billing={1001 * 60}"
+    # LIMIT_TOLERANCE is 1 SU.
+    movements.withdraw(branch.bank, Command("withdraw", "drifts", SU))
+    assert native(branch, "drifts") == f"billing={1001 * 60}"
+    movements.withdraw(branch.bank, Command("withdraw", "drifts", SU))
+    assert native(branch, "drifts") == f"billing={999 * 60}"
 
 
 def test_changing_the_way_leaves_nothing_behind(branch: Branch) -> None:
@@ -122,7 +130,7 @@ def test_changing_the_way_leaves_nothing_behind(branch: Branch) -> None:
     done = branch.enforce()
     assert (done.limited, done.held, done.released) == (["changes", "had"], ["changesheld"], [])
     assert native(branch, "changes") == f"billing={500 * 60}"
-    assert native(branch, "changesheld") == "billing=0"
+    assert native(branch, "changesheld") == "cpu=0"
     assert native(branch, "had") == f"billing={100 * 60},gres/gpu=5"
     branch.set(enforcement="hold")
     done = branch.enforce()

@@ -17,15 +17,15 @@ from bank.policy.enforcement import (
     native_limit,
 )
 
-FREE = Ours(original=None, value=0, replaced=None, confirmed=True)
+FREE = Ours(original=None, value=0, replaced=frozenset(), confirmed=True)
 FREE_ASKED = FREE._replace(confirmed=False)
 HAD_500 = FREE._replace(original=500)
 HAD_500_ASKED = HAD_500._replace(confirmed=False)
 # Native limits; the controller counts 1000 minutes, and 60 more or less make no difference.
 AT_1300 = FREE._replace(value=1300)
-TO_1300 = AT_1300._replace(replaced=1200, confirmed=False)
-TO_HOLD = FREE._replace(replaced=1300, confirmed=False)
-FREED_TO_1300 = AT_1300._replace(replaced=0, confirmed=False)
+TO_1300 = AT_1300._replace(replaced={1200, 900}, confirmed=False)
+TO_HOLD = FREE._replace(replaced={1300}, confirmed=False)
+FREED_TO_1300 = AT_1300._replace(replaced={0}, confirmed=False)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,9 @@ FREED_TO_1300 = AT_1300._replace(replaced=0, confirmed=False)
         (1300, None, 500, Decision(SET, 500)),
         (1300, None, 0, Decision(HELD_BY_OTHERS, None)),
         (1300, AT_1300, 1300, Decision(NOTHING, None)),
-        (1360, AT_1300, 1300, Decision(NOTHING, None)),
-        (1361, AT_1300, 1300, Decision(SET, None)),
+        # Too little is tolerated only as far as rounding goes, too much up to the tolerance.
+        (1302, AT_1300, 1300, Decision(NOTHING, None)),
+        (1303, AT_1300, 1300, Decision(SET, None)),
         (1240, AT_1300, 1300, Decision(NOTHING, None)),
         (1239, AT_1300, 1300, Decision(SET, None)),
         (0, AT_1300, 1300, Decision(SET, None)),
@@ -73,7 +74,12 @@ FREED_TO_1300 = AT_1300._replace(replaced=0, confirmed=False)
         # Killed between the intent and the change: what Slurm shows is the bank's own, and neither
         # another's limit nor another's hold.
         (1300, TO_1300, 1200, Decision(SET, None)),
+        (1300, TO_1300, 900, Decision(SET, None)),
         (1300, TO_1300, 1300, Decision(CONFIRM, None)),
+        # Killed likewise, and then changed by others.
+        (1300, TO_1300, 0, Decision(HELD_BY_OTHERS, None)),
+        (1300, TO_1300, 7777, Decision(SET, 7777)),
+        (1300, TO_1300, None, Decision(SET, None)),
         (0, TO_HOLD, 1300, Decision(SET, None)),
         (1300, FREED_TO_1300, 0, Decision(SET, None)),
         (None, TO_1300, 1200, Decision(RELEASE, None)),
@@ -94,10 +100,10 @@ def test_decision(
 
 
 def test_a_limit_that_stops_too_early_is_set_again_however_near() -> None:
-    # 1010 minutes are paid for, the controller counts 1000 and stops at 990: within the tolerance.
-    at_990 = FREE._replace(value=990)
+    # 1001 minutes are paid for, the controller counts 1000 and stops at 1000: rounding takes more.
+    at_1000 = FREE._replace(value=1000)
     found = decide(
-        wanted=1010, ours=at_990, present=990, counted_minutes=1000, tolerance_minutes=60
+        wanted=1001, ours=at_1000, present=1000, counted_minutes=1000, tolerance_minutes=60
     )
     assert found == Decision(SET, None)
 
@@ -109,8 +115,8 @@ def test_a_limit_that_stops_too_early_is_set_again_however_near() -> None:
         # What is left alone would stop the account at once.
         (500 * 60, 800, 1300),
         (500 * 60 + 59, 800, 1300),
-        (0, 800, 0),
-        (-1, 800, 0),
+        (0, 800, 800),
+        (-1, 800, 800),
         (59, 800, 800),
         (59, 0, 0),
     ],

@@ -3,10 +3,10 @@
 NAME = "moving in"
 
 STATEMENTS = (
-    # A hold is the value 0; ENFORCEMENT = 'limit' sets others. While a value is being replaced,
-    # `replaced` is the bank's own value that Slurm may still show.
+    # A hold is the value 0; ENFORCEMENT = 'limit' sets others. Until a value is confirmed,
+    # `replaced` has the bank's own values before it that Slurm may still show, joined by commas.
     "ALTER TABLE slurm_limit ADD COLUMN value INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE slurm_limit ADD COLUMN replaced INTEGER",
+    "ALTER TABLE slurm_limit ADD COLUMN replaced TEXT NOT NULL DEFAULT ''",
     # What people are to be told, once for each time that it comes about. The account stands here by
     # its name: what was told stays told when a backup is put back.
     """
