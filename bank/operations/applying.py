@@ -59,7 +59,7 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
             )
         if not dry_run:
             log(bank, plan.verb, file=plan.file, sha256=plan.digest, **kept, **ends)
-            enforce_soon(bank, [one.account for one in plan.differences])
+            enforce_soon(bank, [one.account for one in plan.differences], only=None)
     return {"kept": kept.get("kept"), "kept_json": kept.get("kept_json"), "is_dry_run": dry_run}
 
 

@@ -101,9 +101,13 @@ def _run_all(bank: Bank, calls: Sequence[Sequence[str]]) -> list[SlurmError]:
     # Imported here: most passes change nothing.
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         for ended in [pool.submit(call, arguments) for arguments in calls]:
             ended.result()
+    finally:
+        # Whoever interrupts does not wait for those that are not begun.
+        pool.shutdown(cancel_futures=True)
     return failures
 
 

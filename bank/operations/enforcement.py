@@ -3,7 +3,7 @@
 Driven by what should be and what is: a pass that was killed half way is put right by the next.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bank.errors import (
@@ -15,7 +15,6 @@ from bank.errors import (
     SlurmError,
     StoreError,
 )
-from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain, listed
 from bank.operations import dates, limits, notices
 from bank.operations.bank import Bank
@@ -24,7 +23,8 @@ from bank.operations.dates import Dates
 from bank.operations.files import log, only_one
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
-from bank.operations.metering import Result, read_meters
+from bank.operations.metering import Result, both, read_meters
+from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate_unknown, strangers, unknown_accounts
 from bank.policy.enforcement import native_limit
@@ -113,12 +113,11 @@ def require_done(bank: Bank, outcome: Outcome) -> None:
     late = sorted({name for done in outcome.passes for name in done.unconfirmed})
     if late:
         raise NotConfirmed(
-            f"the controller does not show the change for {', '.join(late)}:"
-            " the next pass tries again"
+            f"the controller does not show the change for {listed(late)}: the next pass tries again"
         )
 
 
-def enforce_soon(bank: Bank, names: Sequence[str]) -> bool:
+def enforce_soon(bank: Bank, names: Sequence[str], *, only: str | None) -> bool:
     """Bring Slurm up to date for accounts whose books changed, as far as Slurm answers.
 
     What was posted stays posted; where Slurm cannot follow now, a warning says so and the next
@@ -126,12 +125,12 @@ def enforce_soon(bank: Bank, names: Sequence[str]) -> bool:
 
     Args:
         bank: see `Bank`.
-        names: one account is decided about alone; for several, all are.
+        names: the accounts.
+        only: the one that is decided about; None where all must be.
 
     Returns:
         Whether Slurm has followed for all of them.
     """
-    only = names[0] if len(names) == 1 else None
     try:
         passes = enforce(bank, only=only, wait_seconds=bank.settings.slurm_timeout_seconds)
     except (Busy, NotPermitted, SettingsError, SlurmError, StoreError) as error:
@@ -176,9 +175,12 @@ def run_pass(
         for cluster in found.reached:
             # What one cluster cannot do must not keep the others from being held.
             try:
-                looks.append((cluster, _look(bank, cluster, only, dry_run=dry_run)))
+                looks.append((cluster, _look(bank, cluster, dry_run=dry_run)))
             except BankError as error:
                 failures.append(failure(bank, cluster.name, error))
+        # Whoever an unknown account may count for on a cluster that was not read is not known.
+        if bank.settings.unknown_accounts == "allocate" and only is None and not failures:
+            looks = _allocate(bank, looks, failures, dry_run=dry_run)
         # Where nothing could be read nothing is decided, not even from the books.
         dated = Dates({}, [], {}, [])
         if looks:
@@ -187,7 +189,7 @@ def run_pass(
             )
         books = _read_books(bank, [cluster for cluster, _ in looks])
         if dry_run:
-            books = books._replace(standings=_as_if_done(books.standings, looks, dated))
+            books = books._replace(standings=as_if_done(books.standings, looks, dated))
         passes = []
         for cluster, result in looks:
             try:
@@ -196,18 +198,37 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
-    notes = [*dated.notes, *_overrun(bank, books, looks, failures)]
+    notes = [*dated.notes, *overrun(bank, books.standings, looks, failures)]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 
 
-def _look(bank: Bank, cluster: Cluster, only: str | None, *, dry_run: bool) -> Result:
+def _look(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Result:
     """Read and book all meters of a cluster, and finish the resets that are on record."""
     result = read_meters(bank, cluster, dry_run=dry_run)
     if not dry_run:
         result = finish_resets(bank, cluster, result)
-    if bank.settings.unknown_accounts == "allocate" and only is None:
-        result = allocate_unknown(bank, cluster, result, dry_run=dry_run)
     return result
+
+
+def _allocate(
+    bank: Bank,
+    looks: list[tuple[Cluster, Result]],
+    failures: list[Failure],
+    *,
+    dry_run: bool,
+) -> list[tuple[Cluster, Result]]:
+    """Give SUs to the accounts that count for nobody on any cluster, and read again."""
+    paid_for = {name for _, result in looks for name in result.banked}
+    given = [allocate_unknown(bank, result, paid_for, dry_run=dry_run) for _, result in looks]
+    if dry_run or not any(given):
+        return looks
+    again = []
+    for cluster, result in looks:
+        try:
+            again.append((cluster, both(result, read_meters(bank, cluster))))
+        except BankError as error:
+            failures.append(failure(bank, cluster.name, error))
+    return again
 
 
 def _read_books(bank: Bank, clusters: list[Cluster]) -> _Books:
@@ -297,58 +318,6 @@ def _is_to_hold(
     if name in books.known and books.known[name].hold_reason is not None:
         return True
     return False if name in ours else None
-
-
-def _as_if_done(
-    standings: dict[str, Standing], looks: list[tuple[Cluster, Result]], dated: Dates
-) -> dict[str, Standing]:
-    """Return where accounts would stand if a dry run had written what it found."""
-    extra = dict.fromkeys(standings, 0)
-    for _, result in looks:
-        in_slurm = result.slurm.accounts
-        for name, amount in result.charged.items():
-            above: str | None = name
-            while above is not None:
-                if above in extra:
-                    extra[above] += amount
-                above = in_slurm[above].parent if above in in_slurm else None
-    done = {
-        name: standing._replace(used=standing.used + extra[name])
-        for name, standing in standings.items()
-    }
-    # Somebody may have closed one since the dates were looked at.
-    for name in set(dated.renewed) & set(done):
-        done[name] = done[name]._replace(used=0)
-    for name in set(dated.holds) & set(done):
-        account = done[name].account._replace(hold_reason=dated.holds[name])
-        done[name] = done[name]._replace(account=account)
-    return done
-
-
-def _overrun(
-    bank: Bank,
-    books: _Books,
-    looks: list[tuple[Cluster, Result]],
-    failures: list[Failure],
-) -> Iterator[str]:
-    """Say how much more than what is left several clusters together let be used until then.
-
-    Each of them knows only its own use; one that was not reached may have any account.
-    """
-    if bank.settings.enforcement != "limit":
-        return
-    amount = count = 0
-    for name, standing in books.standings.items():
-        places = sum(name in result.slurm.accounts for _, result in looks) + len(failures)
-        if places > 1 and (standing.left or 0) > 0:
-            amount += (standing.left or 0) * (places - 1)
-            count += 1
-    if count:
-        yield (
-            f"up to {format_su(amount)} SUs may be overrun before the next pass:"
-            f" {count} of the accounts on several clusters have something left, and each cluster"
-            " lets all of it be used"
-        )
 
 
 def _gone_everywhere(passes: list[Pass], failures: list[Failure]) -> list[Pass]:

@@ -53,9 +53,13 @@ def insert(bank: Bank, command: Command) -> dict[str, Any]:
 
 def add(bank: Bank, command: Command) -> dict[str, Any]:
     """Give an account more in the same period; an unlimited one stays unlimited."""
-    if bank.settings.on_top_up == "reset":
+    if _resets_on_top_up(bank, command):
         return _do(bank, command, _add_and_book_off, before=_read_all_meters)
     return _do(bank, command, _add)
+
+
+def _resets_on_top_up(bank: Bank, command: Command) -> bool:
+    return command.verb == "add" and bank.settings.on_top_up == "reset"
 
 
 def modify(bank: Bank, command: Command) -> dict[str, Any]:
@@ -112,7 +116,10 @@ def _do(
         answer = _post(bank, command, content, act)
     if command.dry_run:
         return answer
-    has_followed = enforce_soon(bank, [command.account])
+    # A reset of RawUsage changes what Slurm counts for all above and below as well.
+    is_reset = command.verb == "reset_usage" or _resets_on_top_up(bank, command)
+    only = None if is_reset and bank.settings.enforcement == "limit" else command.account
+    has_followed = enforce_soon(bank, [command.account], only=only)
     with reading(bank.database) as reader:
         state = describe(bank, reader, command.account)
     if command.verb == "hold" and not has_followed:

@@ -4,9 +4,8 @@ from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain, listed
 from bank.operations import periods
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster
 from bank.operations.files import log, newest
-from bank.operations.metering import Result, both, read_meters, slices
+from bank.operations.metering import Result, slices
 from bank.operations.periods import Opening
 from bank.policy import tree
 from bank.slurm.assoc_mgr import Associations
@@ -50,15 +49,25 @@ def strangers(slurm: Associations, banked: set[str], unknown: set[str]) -> set[s
     return unknown - _holding_banked_together(slurm, banked)
 
 
-def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: bool) -> Result:
-    """Give DEFAULT_ALLOCATION to each account that the bank never had, and read again."""
+def allocate_unknown(bank: Bank, result: Result, paid_for: set[str], *, dry_run: bool) -> list[str]:
+    """Give DEFAULT_ALLOCATION to each account that the bank never had.
+
+    Args:
+        bank: see `Bank`.
+        result: what one cluster has.
+        paid_for: accounts that count for somebody, there or on another cluster.
+        dry_run: do all of it and take it back.
+
+    Returns:
+        The accounts that were given something.
+    """
     with reading(bank.database) as reader:
         known = accounts.find_all(reader)
     unknown = unknown_accounts(bank, result.slurm, result.banked)
     wanted = [
         name
         for name in sorted(strangers(result.slurm, result.banked, unknown))
-        if is_plain(name) and _is_new(known, name)
+        if is_plain(name) and name not in paid_for and _is_new(known, name)
     ]
     given = format_su(bank.settings.default_allocation)
     names: list[str] = []
@@ -74,13 +83,10 @@ def allocate_unknown(bank: Bank, cluster: Cluster, result: Result, *, dry_run: b
         names += new
         if new and not dry_run:
             log(bank, "allocate", **newest(opened.values()))
-    if not names:
-        return result
-    were = "would be" if dry_run else "were"
-    result.notes.append(
-        f"{len(names)} unknown accounts {were} given {given} SUs each: {listed(names)}"
-    )
-    return result if dry_run else both(result, read_meters(bank, cluster))
+    if names:
+        were = "would be" if dry_run else "were"
+        result.notes.append(f"unknown accounts that {were} given {given} SUs each: {listed(names)}")
+    return names
 
 
 def _is_new(known: dict[str, Account], name: str) -> bool:

@@ -1,13 +1,17 @@
 """Changing many limits: what is not begun in time, and what the controller never heard of."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from bank.errors import NotConfirmed, SlurmTimedOut
-from bank.operations import changes
+from bank.errors import NotConfirmed, SlurmError, SlurmTimedOut
+from bank.operations import changes, looking, movements
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
+from bank.operations.movements import Command
+from bank.slurm.command import Slurm
 from tests.fake_slurm import FakeSlurm
-from tests.operations.conftest import insert
+from tests.operations.conftest import SU, insert
 
 NAMES = [f"acc{number}" for number in range(5)]
 NATIVE = "GrpTRESMins=billing"
@@ -68,3 +72,91 @@ def test_accounts_that_are_to_have_the_same_are_one_call(limited: Bank, fake: Fa
     enforce(held)
     changing = [argv for argv in fake.calls[calls:] if argv[0] == "sacctmgr"]
     assert [argv[-1] for argv in changing] == [f"{NATIVE}=-1"]
+
+
+class Slurmdbd:
+    """What comes between the bank and the model: it may refuse, or take a change and tell nobody.
+
+    Attributes:
+        mode: "up", "down", or "untold": it commits and dies before it tells the controller.
+        has: the last change that it committed and told nobody of.
+    """
+
+    def __init__(self, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.mode = "up"
+        self.has = ""
+        self._run = fake.run
+        monkeypatch.setattr(changes, "run", self.run)
+
+    def run(self, slurm: Slurm, arguments: Sequence[str]) -> str:
+        if arguments[0] == "sacctmgr" and self.mode != "up":
+            if self.mode == "untold":
+                self.has = arguments[-1]
+            raise SlurmError("connection refused")
+        return self._run(slurm, arguments)
+
+
+@pytest.fixture
+def slurmdbd(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> Slurmdbd:
+    return Slurmdbd(fake, monkeypatch)
+
+
+def limiting(bank: Bank, **settings: object) -> Bank:
+    known = {"enforcement": "limit", "confirm_seconds": 1, "limit_tolerance": 0, **settings}
+    changed = bank.settings._replace(**known)  # type: ignore[arg-type]
+    return bank._replace(settings=changed, warn=lambda _: None)
+
+
+def test_what_was_before_stays_until_its_place_is_taken(
+    bank: Bank, fake: FakeSlurm, slurmdbd: Slurmdbd
+) -> None:
+    insert(bank, "test1", 0)
+    refused = limiting(bank, enforcement="hold", account_hold="GrpJobs")
+    slurmdbd.mode = "down"
+    with pytest.raises(NotConfirmed):
+        enforce(refused)
+    assert fake.limits["test1"] == {"GrpTRESMins=cpu": 0}
+    slurmdbd.mode = "up"
+    enforce(refused)
+    assert fake.limits["test1"] == {"GrpJobs": 0}
+
+
+def test_a_value_of_the_banks_that_comes_late_is_not_taken_for_anothers(
+    bank: Bank, fake: FakeSlurm, slurmdbd: Slurmdbd
+) -> None:
+    limited = limiting(bank)
+    insert(limited, "test1", 100)
+    slurmdbd.mode = "untold"
+    movements.add(limited, Command("add", "test1", 10 * SU))
+    slurmdbd.mode = "down"
+    movements.add(limited, Command("add", "test1", 10 * SU))
+    # Both daemons are started again, and the controller reads what slurmdbd had.
+    assert slurmdbd.has == f"{NATIVE}={110 * 60}"
+    fake.limits["test1"][NATIVE] = 110 * 60
+    slurmdbd.mode = "up"
+    enforce(limited)
+    assert fake.limits["test1"] == {NATIVE: 120 * 60}
+    enforce(limiting(bank, enforcement="hold"))
+    assert fake.limits["test1"] == {}
+
+
+def test_a_stop_by_others_is_left_alone_though_a_change_of_the_banks_is_late(
+    bank: Bank, fake: FakeSlurm, slurmdbd: Slurmdbd
+) -> None:
+    limited = limiting(bank)
+    insert(limited, "test1", 100)
+    slurmdbd.mode = "down"
+    movements.add(limited, Command("add", "test1", 10 * SU))
+    slurmdbd.mode = "up"
+    fake.limits["test1"][NATIVE] = 0
+    assert enforce(limited)[0].held_by_others == ["test1"]
+    assert fake.limits["test1"] == {NATIVE: 0}
+
+
+def test_less_than_a_minute_is_no_hold(bank: Bank, fake: FakeSlurm) -> None:
+    limited = limiting(bank)
+    insert(limited, "test1", 0)
+    assert fake.limits["test1"] == {"GrpTRESMins=cpu": 0}
+    movements.add(limited, Command("add", "test1", 59))
+    assert fake.limits["test1"] == {NATIVE: 0}
+    assert (enforce(limited)[0].held, looking.balance(limited, "test1")[0]["held"]) == ([], "no")

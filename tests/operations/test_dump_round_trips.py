@@ -61,7 +61,7 @@ class Worlds:
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
     with pytest.MonkeyPatch.context() as patches:
         # A pass clears flags of what is not used, and nothing is used here.
-        patches.setattr(applying, "enforce_soon", lambda _, __: None)
+        patches.setattr(applying, "enforce_soon", lambda *_, **__: None)
         fake = take_over(patches)
         for name in NAMES:
             fake.add_account(name)

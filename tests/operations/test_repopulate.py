@@ -167,9 +167,7 @@ def test_the_books_stand_where_slurm_does_not_answer(
     heard: list[str] = []
     bank = bank._replace(warn=heard.append)
     repopulate(bank, path)
-    assert heard == [
-        "booked; Slurm is not up to date for test1, the next pass does it: nobody answers"
-    ]
+    assert heard == ["booked; Slurm is not up to date, the next pass does it: nobody answers"]
     assert table(bank)[0][:3] == (1, "test1", 11)
     # What was used until an account is closed must be known first.
     path = write(tmp_path, row(2, "dept", 11))
@@ -330,7 +328,7 @@ def test_a_file_may_have_any_name(bank: Bank, tmp_path: Path) -> None:
 @pytest.fixture
 def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pass that follows: it would clear flags of what is not used."""
-    monkeypatch.setattr(applying, "enforce_soon", lambda _, __: None)
+    monkeypatch.setattr(applying, "enforce_soon", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("no_pass")
