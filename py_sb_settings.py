@@ -55,7 +55,7 @@ USAGE_BASELINE = 'all'
 ENFORCEMENT = 'hold'
 
 # The limit that holds an account by being set to 0: 'GrpTRESMins', 'GrpTRES' or 'GrpTRESRunMins'
-# (of cpu), 'GrpJobs' or 'GrpSubmitJobs'. Where ENFORCEMENT is 'limit' that limit holds too.
+# (of cpu), 'GrpJobs' or 'GrpSubmitJobs'. ENFORCEMENT = 'limit' holds by it too.
 ACCOUNT_HOLD = 'GrpTRESMins'
 
 # Whether to work although AccountingStorageEnforce has no 'safe', so that a hold ends running jobs.
@@ -65,8 +65,8 @@ ALLOW_HOLD_WITHOUT_SAFE = False
 # what its running jobs may still use.
 HOLD_COUNTS_RUNNING = False
 
-# Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may be off before it is set again;
-# whole.
+# Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may let more be used than is left before
+# it is set again; whole.
 LIMIT_TOLERANCE = 1
 
 # What to do with accounts that Slurm has and that count for nobody in the bank: 'report' them,

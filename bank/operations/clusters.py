@@ -3,11 +3,15 @@
 from typing import NamedTuple
 
 from bank.errors import BankError, Busy, SettingsError, SlurmError
+from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.policy.configuration import obstacles
 from bank.slurm import scontrol
 from bank.slurm.command import run
 from bank.slurm.scontrol import Config
+from bank.store import meters
+from bank.store.connect import reading, writing
+from bank.store.limits import find_limits
 
 
 class Cluster(NamedTuple):
@@ -72,6 +76,29 @@ def failure(bank: Bank, cluster: str, error: BankError) -> Failure:
     if len(bank.settings.clusters) > 1 and f"cluster {cluster}" not in str(error):
         error.args = (f"cluster {cluster}: {error}",)
     return Failure(cluster, error)
+
+
+def left_behind(bank: Bank, found: Found, *, dry_run: bool) -> list[str]:
+    """Say what the bank has set on clusters that the settings do not name any more.
+
+    What ran there is not set aside any more: nobody says how much of it still does.
+    """
+    named = {cluster.name for cluster in found.reached} | {one.cluster for one in found.failures}
+    with reading(bank.database) as reader:
+        gone = sorted(meters.find_cluster_names(reader) - named) if "" not in named else []
+        limits_there = {cluster: find_limits(reader, cluster) for cluster in gone}
+        is_running = any(meters.has_running(reader, cluster) for cluster in gone)
+    if is_running and not dry_run:
+        with writing(bank.database) as writer:
+            for cluster in gone:
+                meters.forget_running(writer, cluster)
+    return [
+        f"cluster {cluster} is not in CLUSTERS any more, and has limits of the bank's:"
+        f" {listed(sorted({limit.account for limit in there}))}; nothing looks after them, so lift"
+        " them there with sacctmgr"
+        for cluster, there in limits_there.items()
+        if there
+    ]
 
 
 def all_clusters(bank: Bank) -> list[Cluster]:

@@ -18,7 +18,7 @@ from bank.errors import (
 from bank.ledger.names import is_plain, listed
 from bank.operations import dates, limits, notices
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster, Failure, failure, find_clusters
+from bank.operations.clusters import Cluster, Failure, failure, find_clusters, left_behind
 from bank.operations.dates import Dates
 from bank.operations.files import log, only_one
 from bank.operations.limits import Done
@@ -170,6 +170,7 @@ def run_pass(
     """
     with only_one(bank, wait_seconds=wait_seconds):
         found = find_clusters(bank)
+        left = left_behind(bank, found, dry_run=dry_run) if only is None else []
         failures = list(found.failures)
         looks: list[tuple[Cluster, Result]] = []
         for cluster in found.reached:
@@ -198,7 +199,7 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
-    notes = [*dated.notes, *overrun(bank, books.standings, looks, failures)]
+    notes = [*left, *dated.notes, *overrun(bank, books.standings, looks, failures)]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 
 

@@ -51,6 +51,7 @@ def no_such_account(name: str) -> Refusal:
 
 def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
     limit, used = standing.limit, standing.used
+    standing = standing.within(settings.clusters)
     return {
         "account": standing.account.name,
         "is_open": True,

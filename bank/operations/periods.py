@@ -230,7 +230,9 @@ def close_account(
     # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
     # stays one until release_hold.
     hold_reason = standing.account.hold_reason
-    is_held = has_nothing or standing.holds or is_held_for(hold_reason)
+    is_held = (
+        has_nothing or standing.within(bank.settings.clusters).holds or is_held_for(hold_reason)
+    )
     if is_held and (hold_reason is None or is_held_for(hold_reason)):
         fields["hold_reason"] = DELETED_WHILE_HELD
     name, now = standing.account.name, bank.clock()

@@ -105,6 +105,25 @@ def find_cluster(reader: Reader, cluster: str) -> ClusterState | None:
     return ClusterState(*rows[0]) if rows else None
 
 
+def find_cluster_names(reader: Reader) -> set[str]:
+    """Return the clusters that were ever read."""
+    return {name for (name,) in reader.query("SELECT name FROM cluster")}
+
+
+def has_running(reader: Reader, cluster: str) -> bool:
+    """Tell whether anything on a cluster is set aside, or on record as held by others."""
+    sql = "SELECT 1 FROM place WHERE cluster = :cluster AND (running OR held_by_others) LIMIT 1"
+    return bool(reader.query(sql, cluster=cluster))
+
+
+def forget_running(writer: Writer, cluster: str) -> None:
+    """Set nothing aside on a cluster that nobody looks at any more."""
+    writer.execute(
+        "UPDATE place SET running = 0, held_by_others = 0 WHERE cluster = :cluster",
+        [{"cluster": cluster}],
+    )
+
+
 def find_places(reader: Reader, cluster: str) -> dict[str, Place]:
     """Return where each account stands on a cluster, by name."""
     rows = reader.query(

@@ -1,6 +1,6 @@
 """What people ask: where accounts stand, and what happened to them. Kept quick to start."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bank.policy.tree import Place, used_by_children
@@ -62,6 +62,15 @@ class Standing(NamedTuple):
         """Tell whether a hold is in force on one cluster, as far as the bank knows."""
         there = [hold for hold in self.holds if hold.cluster == share.cluster]
         return share.is_held_by_others or any(hold.confirmed_at for hold in there)
+
+    def within(self, clusters: Collection[str]) -> "Standing":
+        """Return it with the limits on some clusters only; none named are all.
+
+        What the bank has set on a cluster that is not the site's any more holds nothing here.
+        """
+        if not clusters:
+            return self
+        return self._replace(limits=tuple(one for one in self.limits if one.cluster in clusters))
 
     @property
     def holds(self) -> tuple[Limit, ...]:

@@ -7,7 +7,7 @@ import pytest
 from bank.errors import NotConfirmed, SlurmError, SlurmTimedOut
 from bank.operations import changes, looking, movements
 from bank.operations.bank import Bank
-from bank.operations.enforcement import enforce
+from bank.operations.enforcement import enforce, run_pass
 from bank.operations.movements import Command
 from bank.slurm.command import Slurm
 from tests.fake_slurm import FakeSlurm
@@ -160,3 +160,27 @@ def test_less_than_a_minute_is_no_hold(bank: Bank, fake: FakeSlurm) -> None:
     movements.add(limited, Command("add", "test1", 59))
     assert fake.limits["test1"] == {NATIVE: 0}
     assert (enforce(limited)[0].held, looking.balance(limited, "test1")[0]["held"]) == ([], "no")
+
+
+def test_a_cluster_that_the_settings_name_no_more_holds_nobody(bank: Bank, fake: FakeSlurm) -> None:
+    def named(cluster: str) -> Bank:
+        fake.cluster = cluster
+        return limiting(bank, clusters=(cluster,), enforcement="hold", hold_counts_running=True)
+
+    old = named("old")
+    insert(old, "test1", 10)
+    insert(old, "dept", 0)
+    fake.running["test1"] = 600
+    assert enforce(old)[0].held == ["dept", "test1"]
+    # The site has another cluster now, on which nothing was set and nothing runs.
+    fake.limits.update(test1={}, dept={})
+    fake.running.clear()
+    new = named("new")
+    outcome = run_pass(new)
+    assert fake.limits["test1"] == {}
+    assert "cluster old is not in CLUSTERS any more" in outcome.notes[0]
+    assert "dept, test1" in outcome.notes[0]
+    (state,) = looking.balance(new, "test1")
+    assert (state["held"], state["is_held"], state["set_aside_su"]) == ("no", False, "0")
+    movements.delete(new, Command("delete", "test1", force=True))
+    assert fake.limits["test1"] == {}

@@ -205,3 +205,15 @@ def test_a_stop_by_any_limit_that_others_set_is_reported(
     branch.set_limit("stopped", stop.removesuffix("0") + "-1")
     assert branch.enforce().held_by_others == []
     assert not branch.standing("stopped").is_held
+
+
+def test_a_reset_above_leaves_no_limit_too_large_below(branch: Branch) -> None:
+    branch.set(limit_tolerance=0)
+    branch.open("resetabove", 1000)
+    branch.open("resetbelow", 61, parent="resetabove")
+    branch.run("resetbelow", extra=["--time=1"])
+    branch.enforce()
+    movements.reset_usage(branch.bank, Command("reset_usage", "resetabove"))
+    left = 61 * SU - branch.used("resetbelow")
+    # Slurm counts from 0 again below as well, the bank goes on with what was used.
+    assert native(branch, "resetbelow") == f"billing={left // 60}"
