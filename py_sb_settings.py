@@ -65,8 +65,8 @@ ALLOW_HOLD_WITHOUT_SAFE = False
 # what its running jobs may still use.
 HOLD_COUNTS_RUNNING = False
 
-# Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may let more be used than is left before
-# it is set again; whole.
+# Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may let more be used than is left,
+# before it is set again; whole.
 LIMIT_TOLERANCE = 1
 
 # What to do with accounts that Slurm has and that count for nobody in the bank: 'report' them,

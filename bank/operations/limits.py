@@ -83,7 +83,9 @@ def apply(
         ours: the bank's own limits there, as on record.
         dry_run: decide only.
     """
-    names = {hold_limit_name(bank.settings), NATIVE_LIMIT, *(limit.limit for limit in ours)}
+    names = {hold_limit_name(bank.settings), *(limit.limit for limit in ours)}
+    if bank.settings.enforcement == "limit":
+        names.add(NATIVE_LIMIT)
     present = changes.shown_limits(slurm, names)
     report = Done([], [], [], [], [], [], [])
     work = _decided(bank, cluster, slurm, wanted, ours, present, report)
@@ -162,7 +164,9 @@ def _decided(
         on_record[one.account][one.limit] = one
     for account, want in wanted.items():
         mine = on_record.get(account, {})
-        values = {hold_limit: HELD if want.is_held else None, NATIVE_LIMIT: want.native_minutes}
+        values: dict[str, int | None] = {hold_limit: HELD if want.is_held else None}
+        if want.native_minutes is not None:
+            values[NATIVE_LIMIT] = want.native_minutes
         for name in dict.fromkeys((*values, *mine)):
             # The site chose another limit since: what was set by the one before is taken back.
             value = values.get(name)
