@@ -9,7 +9,7 @@ from bank.ledger.names import listed
 from bank.operations import dumps
 from bank.operations.bank import Bank
 from bank.operations.metering import missing_in_slurm
-from bank.policy import difference, grants, thresholds
+from bank.policy import difference, grants, periods, thresholds
 from bank.policy.difference import Difference, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
 from bank.policy.thresholds import FLAGS
@@ -176,7 +176,11 @@ def find_present(reader: Reader) -> Present:
 
 def found_against(bank: Bank, plan: Plan, present: Present) -> list[Difference]:
     """Return the differences between the open accounts and what a file wants."""
-    wanted = _as_far_as_it_says(bank, plan.wanted, present) if plan.is_dump else plan.wanted
+    wanted = difference.with_days(
+        present.states, plan.wanted, _to_be_renewed(bank, plan.wanted, present)
+    )
+    if plan.is_dump:
+        wanted = _as_far_as_it_says(bank, wanted, present)
     return difference.compare(present.states, wanted, is_complete=plan.is_dump)
 
 
@@ -197,8 +201,35 @@ def _as_far_as_it_says(bank: Bank, wanted: dict[str, State], present: Present) -
     return difference.with_told(present.states, wanted, reached)
 
 
+def _to_be_renewed(bank: Bank, wanted: dict[str, State], present: Present) -> list[str]:
+    """Return the open accounts whose periods a file would let end, and ON_END renew at once.
+
+    What they have used in their present periods would be forgiven by a file from before these.
+    """
+    if bank.settings.on_end != "renew":
+        return []
+    return [
+        name
+        for name, state in wanted.items()
+        if name in present.states
+        and state.started_on < present.states[name].started_on
+        and _is_over(bank, state)
+    ]
+
+
+def _is_over(bank: Bank, state: State) -> bool:
+    length_days = bank.settings.proposal_length_days
+    found = periods.period(state.started_on, length_days=length_days, today=bank.today())
+    return found.event == periods.ENDED
+
+
 def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:
     notes = list(plan.notes)
+    if younger := _to_be_renewed(bank, plan.wanted, present):
+        notes.append(
+            "with the first day that they have, because a period that began on the file's is over"
+            f" and would be renewed at once, with nothing used (ON_END): {listed(younger)}"
+        )
     if plan.is_dump:
         rounded = difference.with_fractions(present.states, plan.wanted)
         kept = [name for name, state in rounded.items() if state != plan.wanted[name]]

@@ -55,6 +55,24 @@ def with_fractions(present: Mapping[str, State], wanted: Mapping[str, State]) ->
     }
 
 
+def with_days(
+    present: Mapping[str, State], wanted: Mapping[str, State], over: Collection[str]
+) -> dict[str, State]:
+    """Return what a file wants, with the first days of periods that must not begin earlier.
+
+    Args:
+        present: every open account.
+        wanted: every account of the file.
+        over: accounts in both whose periods, with the file's first days, would be over.
+    """
+    return {
+        name: state._replace(started_on=max(state.started_on, present[name].started_on))
+        if name in over
+        else state
+        for name, state in wanted.items()
+    }
+
+
 def with_told(
     present: Mapping[str, State],
     wanted: Mapping[str, State],
