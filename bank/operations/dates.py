@@ -1,6 +1,7 @@
 """Dates: which periods are over or end soon, and what is then done."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from bank.ledger.names import listed
@@ -62,7 +63,6 @@ def check_periods(
         elif over:
             report.renewed.extend(_renew(bank, over, dry_run=dry_run))
             standings, found = _look(bank, only)
-    # One that is to be renewed does not end for its people.
     ended = {
         name: period.last_day.isoformat()
         for name, period in found.items()
@@ -75,9 +75,10 @@ def check_periods(
         report.ended.update(ended)
         report.notes.extend(_sentences(bank, report, dry_run=dry_run))
         if not dry_run:
-            events = _events(standings, found)
-            told = {key: events[key] for key in events if key[1] == ENDING or key[0] in ended}
-            notices.record(bank, told, calendar.EVENTS, standings, only)
+            # One that is to be renewed does not end for its people.
+            told = (ENDING,) if is_to_renew else calendar.EVENTS
+            find = partial(_events, bank, told)
+            notices.record(bank, find, calendar.EVENTS, standings, only)
     return report
 
 
@@ -100,8 +101,8 @@ def three_months(bank: Bank, name: str, *, dry_run: bool) -> dict[str, Any]:
     if name not in found:
         raise no_such_account(name)
     if not dry_run:
-        events = {key: what for key, what in _events(standings, found).items() if key[1] == ENDING}
-        notices.record(bank, events, (ENDING,), standings, name)
+        find = partial(_events, bank, (ENDING,))
+        notices.record(bank, find, (ENDING,), standings, name)
     return _described(standings[name], found[name])
 
 
@@ -131,13 +132,13 @@ def _described(standing: Standing, period: Period) -> dict[str, Any]:
 def _look(bank: Bank, only: str | None) -> tuple[dict[str, Standing], dict[str, Period]]:
     """Return where the accounts stand, and the period of each of them, or of one."""
     with reading(bank.database) as reader:
-        if only is None:
-            standings = read.standings(reader)
-        else:
-            standing = read.standing(reader, only)
-            standings = {} if standing is None else {only: standing}
+        standings = read.standings_of(reader, only)
+    return standings, _periods(bank, standings)
+
+
+def _periods(bank: Bank, standings: Mapping[str, Standing]) -> dict[str, Period]:
     today = bank.today()
-    return standings, {name: _period(bank, one, today) for name, one in standings.items()}
+    return {name: _period(bank, one, today) for name, one in standings.items()}
 
 
 def _period(bank: Bank, standing: Standing, today: str) -> Period:
@@ -152,14 +153,15 @@ def _has_an_end(standing: Standing) -> bool:
     return bool(standing.limit)
 
 
-def _events(standings: Mapping[str, Standing], found: Mapping[str, Period]) -> notices.Events:
+def _events(bank: Bank, kinds: Sequence[str], standings: Mapping[str, Standing]) -> notices.Events:
+    """Return what of some kinds of event is so of the periods of accounts."""
     return {
         (name, period.event): {
             "period_started_on": standings[name].account.period_started_on,
             "period_ends_on": period.last_day.isoformat(),
         }
-        for name, period in found.items()
-        if period.event is not None and _has_an_end(standings[name])
+        for name, period in _periods(bank, standings).items()
+        if period.event is not None and period.event in kinds and _has_an_end(standings[name])
     }
 
 

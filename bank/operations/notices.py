@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bank.errors import BankError, Busy, NotPermitted, NotTold, SettingsError
@@ -10,8 +11,7 @@ from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank, utc_text
 from bank.operations.files import log, only_one
 from bank.policy import periods, thresholds
-from bank.store import accounts, notices
-from bank.store.accounts import Account
+from bank.store import notices, read
 from bank.store.connect import reading, writing
 from bank.store.notices import Notice
 from bank.store.read import Standing
@@ -27,17 +27,21 @@ Events = Mapping[tuple[str, str], dict[str, Any]]
 
 def record_thresholds(bank: Bank, standings: Mapping[str, Standing], only: str | None) -> None:
     """Write down which thresholds accounts have reached, and which they have left."""
+    record(bank, partial(_reached, bank), thresholds.THRESHOLDS, standings, only)
+
+
+def _reached(bank: Bank, standings: Mapping[str, Standing]) -> Events:
     settings = bank.settings
-    now: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, standing in standings.items():
+    return {
+        (name, event): _use(standing)
+        for name, standing in standings.items()
         for event in thresholds.reached(
             limit=standing.limit,
             used=standing.used,
             lower_percent=settings.lower_limit_percent,
             upper_percent=settings.upper_limit_percent,
-        ):
-            now[name, event] = _use(standing)
-    record(bank, now, thresholds.THRESHOLDS, standings, only)
+        )
+    }
 
 
 def _use(standing: Standing) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def _use(standing: Standing) -> dict[str, Any]:
 
 def record(
     bank: Bank,
-    now: Events,
+    find: Callable[[Mapping[str, Standing]], Events],
     kinds: Sequence[str],
     standings: Mapping[str, Standing],
     only: str | None,
@@ -60,21 +64,21 @@ def record(
 
     Args:
         bank: see `Bank`.
-        now: what is so.
+        find: says what is so of accounts that stand so.
         kinds: the events that were looked for.
         standings: the accounts that are open; the events of the others are over.
         only: the one account that was looked at, None for all.
     """
     with reading(bank.database) as reader:
         is_open = notices.find_open(reader)
-    raised, cleared = _difference(now, is_open, kinds, standings, only)
+    raised, cleared = _difference(find(standings), is_open, kinds, standings, only)
     if not raised and not cleared:
         return
     with writing(bank.database) as writer:
-        # Another process may have been quicker since we looked.
+        # Since we looked, a limit may have been changed, or somebody else have been quicker.
         is_open = notices.find_open(writer)
-        known = accounts.find_many(writer, sorted({name for name, _ in now}))
-        now = {key: what for key, what in now.items() if _is_still_so(known[key[0]], what)}
+        standings = read.standings_of(writer, only)
+        now = find(standings)
         raised, cleared = _difference(now, is_open, kinds, standings, only)
         notices.write_cleared(writer, cleared, now=bank.clock())
         contents = {key: json.dumps(now[key]) for key in raised}
@@ -84,12 +88,6 @@ def record(
         notices.show_flags(writer, bank.database, {name for name, _ in (*raised, *cleared)})
     for name, event in raised:
         log(bank, event, account=name, **now[name, event])
-
-
-def _is_still_so(account: Account, what: dict[str, Any]) -> bool:
-    """Tell whether an account is still open, and in the period that something is told of."""
-    started_on = account.period_started_on
-    return account.is_open and what.get("period_started_on", started_on) == started_on
 
 
 def _difference(

@@ -167,6 +167,14 @@ def standings(reader: Reader) -> dict[str, Standing]:
     }
 
 
+def standings_of(reader: Reader, only: str | None) -> dict[str, Standing]:
+    """Return where one open account stands, or with None every one."""
+    if only is None:
+        return standings(reader)
+    found = standing(reader, only)
+    return {} if found is None else {only: found}
+
+
 class Event(NamedTuple):
     """One line of an account's history: an entry, or a change that is not an amount.
 

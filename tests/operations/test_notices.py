@@ -1,18 +1,26 @@
 """Notices: what comes about is on record once, and the flags that others read agree. On a model."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bank.errors import SlurmError
-from bank.operations import enforcement, movements, upkeep
+from bank.operations import applying, enforcement, movements, upkeep
+from bank.operations import notices as operations_notices
 from bank.operations.bank import Bank
+from bank.operations.differences import plan_repopulate
+from bank.operations.dumps import write
 from bank.operations.enforcement import enforce
 from bank.operations.movements import Command
+from bank.policy.dumps import json_text
 from bank.store import connect
 from bank.store.connect import reading
+from bank.store.notices import find_unsent
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
 
@@ -179,6 +187,55 @@ def test_a_pass_for_one_account_minds_that_one_alone(
     movements.add(bank, Command("add", "dept", 900 * SU))
     enforce(bank)
     assert (flags(bank, "dept"), flags(bank, "proj")) == ("0|0|0", "1|1|0")
+
+
+def impatient(bank: Bank) -> Bank:
+    """Return a bank that leaves Slurm to the next pass while another is running."""
+    settings = bank.settings._replace(slurm_timeout_seconds=0)
+    return bank._replace(settings=settings, warn=print)
+
+
+@contextmanager
+def during_a_pass(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> Iterator[None]:
+    """Let something be changed after a pass has looked at the books, and before it says so."""
+    record = operations_notices.record_thresholds
+
+    def late(*given: Any) -> None:  # noqa: ANN401
+        patch.undo()
+        change()
+        record(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(operations_notices, "record_thresholds", late)
+        yield
+
+
+def test_what_was_changed_during_a_pass_has_not_come_about(
+    bank: Bank, fake: FakeSlurm, meter: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.use(meter, 100 * SU)
+    busy = impatient(bank)
+    modify = partial(movements.modify, busy, Command("modify", "test1", 1000 * SU))
+    with during_a_pass(monkeypatch, modify):
+        enforce(busy)
+    assert rows(bank) == []
+
+
+def test_what_was_told_during_a_pass_is_not_told_again(
+    bank: Bank, fake: FakeSlurm, meter: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake.use(meter, 50 * SU)
+    enforce(bank)
+    path = str(tmp_path / "dump")
+    told = ("test1", 50, bank.today(), True, True, True)
+    write(path, json_text([(1, *told)]))
+    busy = impatient(bank)
+    plan = plan_repopulate(busy, "repopulate_json", path, reason="")
+    with during_a_pass(monkeypatch, lambda: applying.apply(busy, plan, dry_run=False)):
+        enforce(busy)
+    assert flags(bank) == "1|1|1"
+    with reading(bank.database) as reader:
+        assert find_unsent(reader) == []
 
 
 def test_a_dry_run_brings_nothing_about(bank: Bank, fake: FakeSlurm, meter: int) -> None:
