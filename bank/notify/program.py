@@ -3,6 +3,7 @@
 import os
 import pwd
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 from bank.errors import NotPermitted, NotTold, SettingsError
@@ -28,9 +29,12 @@ def tell(path: str, event: str, *, timeout_seconds: float = LONGEST_SECONDS) -> 
         NotTold: it did not end in time, or ended with another status.
     """
     try:
-        _refuse_writable_by_others(path)
+        # What was looked at is what is run, and not what a link says a moment later.
         ended = run_site_program(
-            path, environment=_ENVIRONMENT, timeout_seconds=timeout_seconds, given=event.encode()
+            _checked(path),
+            environment=_ENVIRONMENT,
+            timeout_seconds=timeout_seconds,
+            given=event.encode(),
         )
     except OSError as error:
         raise SettingsError(
@@ -46,27 +50,46 @@ def tell(path: str, event: str, *, timeout_seconds: float = LONGEST_SECONDS) -> 
         raise NotTold(f"NOTIFY_COMMAND {path} ended with status {ended.status}: {said}")
 
 
-def _refuse_writable_by_others(path: str) -> None:
-    """Refuse a program that somebody else could change, and so do what the bank's user may do."""
-    real = os.path.realpath(path)
-    directory = os.path.dirname(real)
-    mode = os.stat(directory).st_mode
-    # Who may write to the directory may put another file in its place, but for a sticky one.
-    is_open = mode & _WRITABLE_BY_OTHERS and not mode & stat.S_ISVTX
-    program = os.stat(real)
-    for which, is_writable in (
-        (directory, is_open),
-        (real, program.st_mode & _WRITABLE_BY_OTHERS),
-    ):
-        if is_writable:
+def _checked(path: str) -> str:
+    """Return where a program really is, once nobody else could put another one in its place.
+
+    Whoever can change it, or any directory or link on the way to it, may do what the bank may do.
+    """
+    os.stat(path)
+    trusted = _trusted()
+    at = "/"
+    for at in _way(path):
+        found = os.lstat(at)
+        if found.st_uid not in trusted:
             raise NotPermitted(
-                f"NOTIFY_COMMAND {path}: {which} can be written by others: chmod go-w {which}"
+                f"NOTIFY_COMMAND {path}: {at} belongs to somebody who could change it: chown it to"
+                " root or to the user who runs the bank"
             )
-    if program.st_uid not in _trusted():
-        raise NotPermitted(
-            f"NOTIFY_COMMAND {path}: {real} belongs to somebody who could change it: chown it to"
-            " root or to the user who runs the bank"
-        )
+        is_shared = bool(found.st_mode & _WRITABLE_BY_OTHERS) and not stat.S_ISLNK(found.st_mode)
+        # In a sticky directory what stands there is changed by those only to whom it belongs.
+        if is_shared and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
+            raise NotPermitted(
+                f"NOTIFY_COMMAND {path}: {at} can be written by others: chmod go-w {at}"
+            )
+    return at
+
+
+def _way(path: str) -> Iterator[str]:
+    """Yield every directory and link on the way to a file that is there, from / on, then itself."""
+    at = "/"
+    yield at
+    ahead = path.split("/")[::-1]
+    while ahead:
+        name = ahead.pop()
+        if name == "..":
+            at = os.path.dirname(at)
+        elif name not in ("", "."):
+            at = os.path.join(at, name)
+            yield at
+            if os.path.islink(at):
+                target = os.readlink(at)
+                at = "/" if target.startswith("/") else os.path.dirname(at)
+                ahead += target.split("/")[::-1]
 
 
 def _trusted() -> set[int]:

@@ -224,6 +224,44 @@ def test_nor_one_of_somebody_else(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("whose", ["above", "above/own", "above/link", "above/own/tell"])
+def test_nor_one_that_somebody_else_could_replace(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    own = tmp_path / "above" / "own"
+    own.mkdir(parents=True)
+    Path(make("touch $d/ran")).rename(own / "tell")
+    link = tmp_path / "above" / "link"
+    link.symlink_to("own/../own/./tell")
+    tell(str(link), EVENT)
+    (tmp_path / "ran").unlink()
+    lstat = os.lstat
+
+    def other(path: str) -> os.stat_result:
+        found = lstat(path)
+        is_theirs = path == str(tmp_path / whose)
+        return os.stat_result((*found[:4], 54321, *found[5:])) if is_theirs else found
+
+    monkeypatch.setattr(os, "lstat", other)
+    with pytest.raises(NotPermitted, match=f": {tmp_path / whose} belongs to somebody who"):
+        tell(str(link), EVENT)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nor_one_behind_a_link_that_others_can_replace(make: Make, tmp_path: Path) -> None:
+    path = make("touch $d/ran")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "link").symlink_to(path)
+    shared.chmod(0o777)
+    with pytest.raises(NotPermitted, match=f"chmod go-w {shared}$"):
+        tell(str(shared / "link"), EVENT)
+    assert not (tmp_path / "ran").exists()
+    shared.chmod(0o1777)
+    tell(str(shared / "link"), EVENT)
+    assert (tmp_path / "ran").exists()
+
+
 def test_a_program_that_cannot_be_started(make: Make, tmp_path: Path) -> None:
     path = make("exit 0")
     Path(path).chmod(0o644)
