@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bank.errors import NotConfirmed, Refusal
-from bank.ledger.amounts import format_su
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU, MAX_SU, format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations import periods
 from bank.operations.bank import Bank
@@ -52,7 +52,11 @@ def insert(bank: Bank, command: Command) -> dict[str, Any]:
 
 
 def add(bank: Bank, command: Command) -> dict[str, Any]:
-    """Give an account more in the same period; an unlimited one stays unlimited."""
+    """Give an account more in the same period; an unlimited one stays unlimited.
+
+    Raises:
+        Refusal: it would have more than a limit can be.
+    """
     if _resets_on_top_up(bank, command):
         return _do(bank, command, _add_and_book_off, before=_read_all_meters)
     return _do(bank, command, _add)
@@ -82,7 +86,11 @@ def reset_usage(bank: Bank, command: Command) -> dict[str, Any]:
 
 
 def hold(bank: Bank, command: Command) -> dict[str, Any]:
-    """Hold an account until `release_hold`, whatever it has left."""
+    """Hold an account until `release_hold`, whatever it has left.
+
+    Raises:
+        Refusal: the reason is one that only the bank gives.
+    """
     return _do(bank, command, _hold)
 
 
@@ -224,6 +232,14 @@ def _add(bank: Bank, writer: Writer, command: Command) -> None:
     assert command.amount is not None
     if command.amount == 0:
         raise Refusal("nothing_to_add", "adding 0 SUs changes nothing: give an amount above 0")
+    if account.books.granted + command.amount >= MAX_SU * BILLING_SECONDS_PER_SU:
+        # What one command cannot give, and so no dump or export take back, several cannot either.
+        raise Refusal(
+            "too_much",
+            f"Account {account.name} has {format_su(account.books.granted)} SUs, and with"
+            f" {format_su(command.amount)} more it would not have less than {MAX_SU:,}, which is"
+            " what a limit must be: add less",
+        )
     deposit = _deposit(bank, command, command.amount, account)
     post(writer, [deposit], now=bank.clock())
 
@@ -306,6 +322,12 @@ def _reset_usage(bank: Bank, writer: Writer, command: Command) -> None:
 
 
 def _hold(bank: Bank, writer: Writer, command: Command) -> None:
+    if is_held_for(command.reason) or command.reason == periods.DELETED_WHILE_HELD:
+        raise Refusal(
+            "reserved_reason",
+            f"{command.reason!r} is what the bank itself says of a hold that it lifts by itself,"
+            " and a hold by hand stays until release_hold: say why in other words",
+        )
     account = _standing(writer, command.account).account
     before = None if is_held_for(account.hold_reason) else account.hold_reason
     reason = command.reason or before or f"ordered by {bank.actor}"

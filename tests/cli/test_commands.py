@@ -139,6 +139,27 @@ def _force(verb: str) -> list[str]:
     return ["--force"] if verb == "delete" else []
 
 
+@pytest.mark.parametrize("reason", ["its period ended on 2025-01-01", "deleted while it was held"])
+def test_a_hold_by_hand_cannot_say_what_only_the_bank_says(command: Command, reason: str) -> None:
+    command("insert", "test1", "10")
+    done = command("hold", "test1", "--reason", reason)
+    assert (done.status, done.err.endswith("(reserved_reason)\n")) == (1, True)
+    assert "say why in other words" in done.err
+    assert json.loads(command("balance", "test1", "--json").out)["is_held"] is False
+    assert command("hold", "test1", "--reason", f"{reason}.").status == 0
+
+
+def test_no_limit_grows_to_what_no_file_could_take_back(command: Command, tmp_path: Path) -> None:
+    most = "99999999999"
+    command("insert", "test1", most)
+    done = command("add", "test1", "1")
+    assert (done.status, done.err.endswith("(too_much)\n")) == (1, True)
+    assert command("add", "test1", "0.9997").status == 0
+    assert command("dump_json", str(tmp_path / "dump")).status == 0
+    assert command("export_csv", str(tmp_path / "grants")).status == 0
+    assert command("import_csv", str(tmp_path / "grants")).status == 0
+
+
 def test_a_repeated_key_is_answered_and_not_done_again(command: Command) -> None:
     command("insert", "test1", "10")
     first = command("add", "test1", "5", "--key", "k1")
