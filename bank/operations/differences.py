@@ -23,6 +23,12 @@ _NOT_CARRIED = (
 )
 
 
+_TOP_UPS_RESET = (
+    "ON_TOP_UP is 'reset': a dump does not say how much use a top-up has booked off, so one from"
+    " before a top-up gives back its limit, and not the use that was booked off since"
+)
+
+
 class Present(NamedTuple):
     """Every open account, and the billing-seconds that each and all below it have used."""
 
@@ -88,6 +94,8 @@ def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
             " delete them one by one if that is meant",
         )
     notes = [_NOT_CARRIED]
+    if bank.settings.on_top_up == "reset":
+        notes.append(_TOP_UPS_RESET)
     if not content.is_checked:
         notes.insert(
             0, f"{path} has no {path}.sha256: nobody can tell whether it was changed since"
@@ -133,7 +141,8 @@ def plan_import(bank: Bank, path: str, *, reason: str) -> Plan:
         content.digest,
         wanted,
         {},
-        {grant.account: grant.reason for grant in found if grant.reason},
+        # What a person says now goes before what a line says: an export has said it of old.
+        {} if reason else {grant.account: grant.reason for grant in found if grant.reason},
         reason or _reason("import_csv", path),
         is_dump=False,
         differences=[],
@@ -235,7 +244,37 @@ def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:
         kept = [name for name, state in rounded.items() if state != plan.wanted[name]]
         if kept:
             notes.append(f"with the fraction of an SU that they have: {listed(kept)}")
-    return plan._replace(differences=found_against(bank, plan, present), notes=notes)
+    found = found_against(bank, plan, present)
+    if empty := [one.account for one in found if _is_to_be_held(one, present)]:
+        notes.append(f"with nothing left, and so held: {listed(empty)}")
+    if found and plan.is_dump:
+        _require_place_to_keep(bank)
+    return plan._replace(differences=found, notes=notes)
+
+
+def _is_to_be_held(found: Difference, present: Present) -> bool:
+    """Tell whether an account has something left, or is not open, and is to have nothing left."""
+    used = present.used.get(found.account, 0)
+    return not _has_nothing(found.before, used) and _has_nothing(found.after, used)
+
+
+def _has_nothing(state: State | None, used: int) -> bool:
+    return state is not None and state.limit is not None and state.limit <= used
+
+
+def _require_place_to_keep(bank: Bank) -> None:
+    """Refuse what could not be done, because what is there before cannot be kept, also a rehearsal.
+
+    Raises:
+        InputError: nobody can write there.
+    """
+    path = bank.settings.database_backup_json
+    directory = os.path.dirname(path) or "."
+    if path and not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError(
+            f"DATABASE_BACKUP_JSON {path}: files cannot be made in {directory}: make that"
+            " directory, or correct the settings"
+        )
 
 
 def _require_in_slurm(bank: Bank, path: str, names: Collection[str]) -> None:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from bank.errors import InputError, Refusal
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU
+from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.policy import dumps, grants
 from bank.policy.grants import Grant
+from bank.policy.periods import is_held_for
 from bank.store import accounts, whole_files
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
@@ -73,16 +75,16 @@ def _rows(bank: Bank, reader: Reader) -> list[tuple[object, ...]]:
 
 def _left_out(found: Iterable[Account]) -> list[str]:
     """Say what of some accounts seven columns cannot carry."""
-    fractions = held = 0
+    fractions, by_hand = [], []
     for account in found:
-        fractions += account.books.granted % BILLING_SECONDS_PER_SU > 0
-        held += account.hold_reason is not None
-    counted = ((fractions, "fractions of SUs"), (held, "holds by hand"))
+        if account.books.granted % BILLING_SECONDS_PER_SU:
+            fractions.append(account.name)
+        if account.hold_reason is not None and not is_held_for(account.hold_reason):
+            by_hand.append(account.name)
     return [
-        f"not in it: {what}, which {count} of the accounts {'has' if count == 1 else 'have'};"
-        " 'backup' copies all"
-        for count, what in counted
-        if count
+        f"not in it: {what} of {listed(names)}; 'backup' copies all"
+        for what, names in (("the fractions of SUs", fractions), ("the holds by hand", by_hand))
+        if names
     ]
 
 

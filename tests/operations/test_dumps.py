@@ -13,7 +13,8 @@ from bank.operations import dumps, movements
 from bank.operations.bank import Bank
 from bank.operations.differences import plan_import, plan_repopulate
 from bank.operations.movements import Command
-from bank.store import whole_files
+from bank.policy.periods import hold_reason
+from bank.store import accounts, whole_files
 from bank.store.connect import writing
 from tests.operations.conftest import SU, insert
 
@@ -226,11 +227,14 @@ def test_a_dump_says_what_it_cannot_carry(bank: Bank, tmp_path: Path) -> None:
     assert dumps.dump_json(bank, str(tmp_path / "whole"))["notes"] == []
     movements.add(bank, Command("add", "test1", SU // 2))
     movements.hold(bank, Command("hold", "test1"))
+    insert(bank, "dept", 10)
+    with writing(bank.database) as writer:
+        # A hold for a period that is over is not by hand, and comes back by itself.
+        over: dict[str, accounts.Value] = {"hold_reason": hold_reason("2020-01-01")}
+        accounts.change(writer, "dept", over, actor="ada", reason="", now=bank.clock())
     fraction, held = dumps.dump_json(bank, str(tmp_path / "rounded"))["notes"]
-    assert (
-        fraction == "not in it: fractions of SUs, which 1 of the accounts has; 'backup' copies all"
-    )
-    assert held == "not in it: holds by hand, which 1 of the accounts has; 'backup' copies all"
+    assert fraction == "not in it: the fractions of SUs of test1; 'backup' copies all"
+    assert held == "not in it: the holds by hand of test1; 'backup' copies all"
     assert '"su_limit_hrs": 10,' in (tmp_path / "rounded").read_text()
 
 

@@ -58,11 +58,11 @@ def test_grants_are_set_and_other_accounts_stay_as_they_are(bank: Bank, tmp_path
         tmp_path,
         "test1,150.25,2026-02-01,allocation,call 2\nproj,7,2026-03-01,allocation,\n",
     )
-    assert import_csv(bank, path, reason="spring") == [
+    assert import_csv(bank, path) == [
         ("proj", "opened"), ("proj", "date"), ("test1", "raised"), ("test1", "date"),
     ]  # fmt: skip
     assert entries(bank, "test1")[1:] == [("deposit", 50 * SU + SU // 4, "call 2")]
-    assert entries(bank, "proj") == [("deposit", 7 * SU, "spring")]
+    assert entries(bank, "proj") == [("deposit", 7 * SU, "import_csv grants.csv")]
     assert [len(entries(bank, "dept")), started_on(bank, "test1")] == [1, "2026-02-01"]
     path = write(tmp_path, "test1,-1,2026-02-01,allocation,\nproj,6.5,2026-03-01,allocation,\n")
     assert import_csv(bank, path) == [("proj", "lowered"), ("test1", "unlimited")]
@@ -144,3 +144,10 @@ def test_flags_are_not_the_files_to_change(bank: Bank, fake: FakeSlurm, tmp_path
 def test_a_file_without_grants_changes_nothing(bank: Bank, tmp_path: Path) -> None:
     insert(bank, "test1", 10)
     assert import_csv(bank, write(tmp_path, "")) == []
+
+
+def test_a_reason_given_now_goes_before_what_the_lines_say(bank: Bank, tmp_path: Path) -> None:
+    insert(bank, "test1", 10)
+    path = write(tmp_path, "test1,11,2026-02-01,allocation,of old\n")
+    import_csv(bank, path, reason="call 3")
+    assert entries(bank, "test1")[1:] == [("deposit", SU, "call 3")]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from freezegun import freeze_time
 
+from bank.errors import InputError
 from bank.operations import applying, dumps, movements, upkeep
 from bank.operations.bank import Bank
 from bank.operations.differences import Plan, plan_import, plan_repopulate
@@ -90,3 +91,52 @@ def test_a_first_day_that_is_not_over_is_taken_from_the_file(
         movements.reset_usage(bank, Command("reset_usage", "proj"))
         applying.apply(bank, compared(bank, verb, path), dry_run=False)
         assert standing(bank).account.period_started_on == "2026-01-01"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_who_would_be_held_is_said_first(
+    bank: Bank, fake: FakeSlurm, tmp_path: Path, verb: str
+) -> None:
+    association = fake.add_user("proj")
+    insert(bank, "proj", 10)
+    insert(bank, "dept", 10)
+    insert(bank, "test1", 0)
+    path = written(bank, verb, tmp_path)
+    movements.modify(bank, Command("modify", "proj", 100 * SU))
+    movements.modify(bank, Command("modify", "dept", 100 * SU))
+    movements.modify(bank, Command("modify", "test1", SU))
+    fake.use(association, 10 * SU)
+    enforce(bank)
+    # dept is above proj, and has used the same.
+    note = "with nothing left, and so held: dept, proj, test1"
+    assert note in compared(bank, verb, path).notes
+    applying.apply(bank, compared(bank, verb, path), dry_run=False)
+    assert {name for name, limits in fake.limits.items() if limits} == {"dept", "proj", "test1"}
+    # Who has nothing left anyhow is not named.
+    movements.modify(bank, Command("modify", "proj", 9 * SU))
+    assert not any("nothing left" in note for note in compared(bank, verb, path).notes)
+
+
+def test_a_dump_from_before_a_top_up_says_what_it_does_not_know(bank: Bank, tmp_path: Path) -> None:
+    insert(bank, "proj", 10)
+    path = written(bank, "repopulate_json", tmp_path)
+    assert not any("ON_TOP_UP" in note for note in compared(bank, "repopulate_json", path).notes)
+    resetting = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
+    assert any("ON_TOP_UP" in note for note in compared(resetting, "repopulate_json", path).notes)
+
+
+def test_a_rehearsal_is_refused_where_what_was_there_could_not_be_kept(
+    bank: Bank, tmp_path: Path
+) -> None:
+    insert(bank, "proj", 10)
+    path = written(bank, "repopulate_json", tmp_path)
+    gone = bank._replace(
+        settings=bank.settings._replace(database_backup_json=f"{tmp_path}/gone/last.json")
+    )
+    # Nothing to change, nothing to keep.
+    assert compared(gone, "repopulate_json", path).differences == []
+    movements.add(bank, Command("add", "proj", SU))
+    with pytest.raises(InputError, match=f"files cannot be made in {tmp_path}/gone"):
+        compared(gone, "repopulate_json", path)
+    (tmp_path / "gone").mkdir()
+    assert compared(gone, "repopulate_json", path).differences != []
