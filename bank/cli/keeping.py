@@ -1,9 +1,12 @@
 """The verbs that keep the books themselves."""
 
+from typing import Any
+
 from bank.cli.arguments import Arguments
 from bank.cli.moving_in import print_takeover
 from bank.cli.output import print_json, print_line, require_yes
 from bank.errors import Refusal
+from bank.ledger.names import listed
 from bank.operations import takeover, upkeep
 from bank.operations.bank import Bank
 
@@ -54,12 +57,16 @@ def _backup(bank: Bank, arguments: Arguments) -> int:
 def _restore(bank: Bank, arguments: Arguments) -> int:
     if not (arguments.is_dry_run or arguments.is_yes):
         # What would be refused is refused before anybody is asked.
-        upkeep.restore(bank, arguments.file, dry_run=True)
+        rehearsed = upkeep.restore(bank, arguments.file, dry_run=True)
+        if not arguments.is_json:
+            _print_forgotten(rehearsed)
         require_yes(f"Replace all that {bank.settings.database} holds by {arguments.file}?")
     done = upkeep.restore(bank, arguments.file, dry_run=arguments.is_dry_run)
     if arguments.is_json:
         print_json(done)
-    elif done["is_dry_run"]:
+        return 0
+    _print_forgotten(done)
+    if done["is_dry_run"]:
         print_line(f"{done['file']} is whole and would be put back")
     else:
         before = "there was nothing before"
@@ -67,6 +74,19 @@ def _restore(bank: Bank, arguments: Arguments) -> int:
             before = f"what was there before is {done['kept']}"
         print_line(f"{done['file']} was put back; {before}")
     return 0
+
+
+def _print_forgotten(done: dict[str, Any]) -> None:
+    """Say which accounts are let go, or are not in the bank any more."""
+    if done["not_held_any_more"] is None:
+        print_line("what is there now cannot be read: nobody can tell what was held by hand")
+        return
+    for what, names in (
+        ("held by hand now, and not any more with", done["not_held_any_more"]),
+        ("open now, and not in", done["not_open_any_more"]),
+    ):
+        if names:
+            print_line(f"{what} {done['file']}: {listed(names)}")
 
 
 VERBS = {"verify": _verify, "migrate": _migrate, "backup": _backup, "restore": _restore}

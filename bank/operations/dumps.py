@@ -10,9 +10,9 @@ from bank.errors import InputError, Refusal
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU
 from bank.ledger.names import listed
 from bank.operations.bank import Bank
+from bank.operations.periods import is_held_by_hand
 from bank.policy import dumps, grants
 from bank.policy.grants import Grant
-from bank.policy.periods import is_held_for
 from bank.store import accounts, whole_files
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
@@ -79,7 +79,7 @@ def _left_out(found: Iterable[Account]) -> list[str]:
     for account in found:
         if account.books.granted % BILLING_SECONDS_PER_SU:
             fractions.append(account.name)
-        if account.hold_reason is not None and not is_held_for(account.hold_reason):
+        if is_held_by_hand(account):
             by_hand.append(account.name)
     return [
         f"not in it: {what} of {listed(names)}; 'backup' copies all"

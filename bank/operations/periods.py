@@ -32,6 +32,12 @@ class Opening(NamedTuple):
     started_on: str | None = None
 
 
+def is_held_by_hand(account: Account) -> bool:
+    """Tell whether an account is held until `release_hold`, and not for a reason of the bank's."""
+    reason = account.hold_reason
+    return reason is not None and reason != DELETED_WHILE_HELD and not is_held_for(reason)
+
+
 def deposit(
     bank: Bank, name: str, amount: int, grant_id: int | None, *, reason: str, key: str | None
 ) -> Draft:

@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bank.errors import InputError, NotPermitted, Refusal, StoreError
 from bank.operations.bank import Bank
 from bank.operations.files import log, newest, only_one
+from bank.operations.periods import is_held_by_hand
 from bank.store import accounts, copies, proof
+from bank.store.accounts import Account
 from bank.store.connect import Database, Reader, reading
 from bank.store.create import migrate as migrate_database
 from bank.store.create import present_schema
@@ -130,6 +132,11 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
 
     Where that is damaged or lost, what is left of it is kept as it is.
 
+    Returns:
+        The file, what was kept, and the accounts of which more is forgotten than amounts: those
+        held by hand and not by the backup, and those open and not in it; None where what is there
+        now cannot be read.
+
     Raises:
         Refusal: the backup does not agree with itself.
     """
@@ -138,17 +145,41 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
         copy = Database(copy_path, bank.database.accounts_table)
         with reading(copy) as reader:
             wrong = list(proof.problems(reader, copy))
-            ends = newest(accounts.find_all(reader).values())
+            restored = accounts.find_all(reader)
+        ends = newest(restored.values())
         if wrong:
             raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
+        is_sound = _is_sound(bank.database)
         if not dry_run:
-            if _is_sound(bank.database):
+            if is_sound:
                 _replace(bank, copy_path, {"file": path, "kept": kept, **ends})
             else:
                 copies.put_in_place(bank.database, copy_path, kept)
                 log(bank, "restore", file=path, kept=kept, **ends)
     is_kept = dry_run or os.path.exists(kept)
-    return {"file": path, "kept": kept if is_kept else None, "is_dry_run": dry_run}
+    # What was kept is what was there to the last moment.
+    before = bank.database if dry_run else Database(kept, bank.database.accounts_table)
+    return {
+        "file": path,
+        "kept": kept if is_kept else None,
+        "is_dry_run": dry_run,
+        "not_held_any_more": _only_now(before, restored, is_held_by_hand) if is_sound else None,
+        "not_open_any_more": _only_now(before, restored, _is_open) if is_sound else None,
+    }
+
+
+def _only_now(
+    database: Database, restored: Mapping[str, Account], is_so: Callable[[Account], bool]
+) -> list[str]:
+    """Return the accounts of which something is so in a database, and not in a backup."""
+    with reading(database) as reader:
+        found = accounts.find_all(reader)
+    restored_so = {name for name, account in restored.items() if is_so(account)}
+    return [name for name, account in found.items() if is_so(account) and name not in restored_so]
+
+
+def _is_open(account: Account) -> bool:
+    return account.is_open
 
 
 def _is_sound(database: Database) -> bool:

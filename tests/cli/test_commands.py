@@ -245,6 +245,30 @@ def test_backup_and_restore_bring_back_everything(command: Command, tmp_path: Pa
     assert list(tmp_path.glob("bank.db.before-restore-*"))
 
 
+def test_restore_names_the_holds_and_accounts_that_it_forgets(
+    command: Command, settings: Path, tmp_path: Path
+) -> None:
+    command("insert", "test1", "10")
+    path = tmp_path / "backup"
+    command("backup", str(path))
+    command("hold", "test1", "--reason", "fraud")
+    command("insert", "test2", "10")
+    held = f"held by hand now, and not any more with {path}: test1\n"
+    said = f"{held}open now, and not in {path}: test2\n"
+    assert command("restore", str(path)).out == said
+    assert command("restore", str(path), "--dry-run").out.startswith(said)
+    done = command("restore", str(path), "--yes")
+    assert done.out.startswith(said)
+    kept = done.out.split()[-1]
+    # The other way round nothing is forgotten.
+    done = command("restore", kept, "--yes", "--json")
+    assert json.loads(done.out)["not_held_any_more"] == []
+    assert json.loads(done.out)["not_open_any_more"] == []
+    assert json.loads(command("balance", "test1", "--json").out)["is_held"] is True
+    (settings.parent / "bank.db").unlink()
+    assert command("restore", kept, "--yes").out.startswith("what is there now cannot be read")
+
+
 def test_every_write_leaves_a_line_in_the_log(command: Command, settings: Path) -> None:
     command("insert", "test1", "10")
     command("add", "test1", "5", "--reason", "more")
