@@ -26,6 +26,7 @@ class Account(NamedTuple):
         period_started_on: ISO date of the period's first day, None where it never was open.
         hold_reason: why an admin holds it, None where nobody does.
         grant_id: the grant in force.
+        last_changed_at: when it was last changed, in UTC microseconds; 0 where it never was.
     """
 
     account_id: int
@@ -38,17 +39,19 @@ class Account(NamedTuple):
     books: Books
     change_count: int
     change_digest: str
+    last_changed_at: int
 
 
 _COLUMNS = """
     account_id, name, is_open, credit_limit IS NULL, period_started_on, hold_reason, grant_id,
-    granted, used, entry_count, head_digest, last_posted_at, change_count, change_digest
+    granted, used, entry_count, head_digest, last_posted_at, change_count, change_digest,
+    coalesce((SELECT changed_at FROM account_change
+    WHERE account_change.account_id = account.account_id AND seq = change_count), 0)
 """
 
 
 def _account(row: tuple[Any, ...]) -> Account:
     account_id, name, is_open, is_unlimited, started_on, hold_reason, grant_id = row[:7]
-    count, digest = row[12:]
     return Account(
         account_id,
         name,
@@ -58,8 +61,7 @@ def _account(row: tuple[Any, ...]) -> Account:
         hold_reason,
         grant_id,
         Books(*row[7:12]),
-        count,
-        digest,
+        *row[12:],
     )
 
 
@@ -198,7 +200,7 @@ def _changes(
             "actor": actor,
             "reason": reason,
             # A clock that was set back makes no change older than what stands there.
-            "changed_at": max(now, account.books.last_posted_at),
+            "changed_at": max(now, account.books.last_posted_at, account.last_changed_at),
         }
         digest = chained_digest(digest, *row.values())
         rows.append({**row, "digest": digest})

@@ -35,7 +35,9 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
         if name not in found:
             raise LedgerBroken(f"account {name!r} has no books to post to")
         account_id = found[name].account_id
-        books, entries = extended(found[name].books, by_account[name], now=now)
+        # A clock that was set back makes no entry older than the last change either.
+        at = max(now, found[name].last_changed_at)
+        books, entries = extended(found[name].books, by_account[name], now=at)
         posted[name] = entries
         totals.append({"account_id": account_id, **books._asdict()})
         rows += [{"account_id": account_id, **_row(entry)} for entry in entries]

@@ -1,6 +1,8 @@
 """What people ask: where accounts stand, and what happened to them. Kept quick to start."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
 from bank.policy.tree import Place, used_by_children
@@ -202,7 +204,7 @@ def history(reader: Reader, account: Account) -> list[Event]:
     from bank.ledger.books import Books, moved
     from bank.ledger.entries import Draft
 
-    events = [
+    changes = [
         Event(at, f"{field} changed", None, None, None, None, actor, reason, new)
         for at, field, new, actor, reason in reader.query(
             "SELECT changed_at, field, new, actor, reason FROM account_change"
@@ -210,6 +212,7 @@ def history(reader: Reader, account: Account) -> list[Event]:
             id=account.account_id,
         )
     ]
+    entries: list[Event] = []
     books = Books()
     for row in reader.stream(
         "SELECT posted_at, kind, source, target, amount, user_name, actor, reason, reference,"
@@ -219,16 +222,21 @@ def history(reader: Reader, account: Account) -> list[Event]:
     ):
         at, kind, source, target, amount, user, actor, reason, reference, cluster = row
         books = moved(books, Draft(account.name, kind, source, target, amount, actor))
-        events.append(
+        entries.append(
             Event(
                 *(at, kind, amount, books.granted, books.used, user, actor, reason, reference),
                 cluster,
             )
         )
     # An account is opened before anything is granted to it, at the same instant.
-    events.sort(key=_time)
-    return events
+    timed = [*_timed(changes), *_timed(entries)]
+    timed.sort(key=itemgetter(0))
+    return [event for _, event in timed]
 
 
-def _time(event: Event) -> int:
-    return event.at
+def _timed(events: Sequence[Event]) -> Iterator[tuple[int, Event]]:
+    """Yield events with times by which they stay in the order of their numbers.
+
+    Changes could once be older than those before them, where a clock had been set back.
+    """
+    return zip(accumulate((event.at for event in events), max), events, strict=True)

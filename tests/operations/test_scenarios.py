@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from bank.errors import Busy, NotConfirmed, Refusal
-from bank.operations import movements, upkeep
+from bank.operations import movements, releases, upkeep
 from bank.operations.bank import Bank
 from bank.operations.enforcement import Pass, enforce
 from bank.operations.movements import Command
 from bank.slurm import scontrol
-from bank.store import read
-from bank.store.connect import reading
+from bank.store import accounts, read
+from bank.store.connect import reading, writing
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
 
@@ -216,3 +216,32 @@ def test_a_clock_that_was_wrong_once_stops_nothing(bank: Bank, fake: FakeSlurm) 
     enforce(bank)
     assert fake.limits["test1"] == {"GrpTRESMins=cpu": 0}
     assert upkeep.verify(bank) == []
+
+
+def test_a_clock_that_is_set_back_turns_no_history_round(bank: Bank) -> None:
+    insert(bank, "test1", 10)
+    slow = bank._replace(clock=lambda: bank.clock() - 3_600_000_000)
+    late = bank._replace(clock=lambda: bank.clock() + 3_600_000_000)
+    movements.hold(late, Command("hold", "test1", reason="first"))
+    releases.release_hold(bank, "test1", reason="second", dry_run=False)
+    movements.add(slow, Command("add", "test1", SU, "third"))
+    assert reasons(bank) == ["first", "second", "third"]
+    assert upkeep.verify(bank) == []
+
+
+def test_changes_that_were_written_out_of_time_are_shown_in_their_order(bank: Bank) -> None:
+    insert(bank, "test1", 10)
+    movements.hold(bank, Command("hold", "test1", reason="first"))
+    movements.hold(bank, Command("hold", "test1", reason="second"))
+    with writing(bank.database) as writer:
+        writer.execute("DROP TRIGGER account_change_update_refused", [{}])
+        writer.execute("UPDATE account_change SET changed_at = 1 WHERE reason = 'second'", [{}])
+    assert reasons(bank) == ["first", "second"]
+
+
+def reasons(bank: Bank) -> list[str]:
+    """Return why what happened to test1 happened, where anybody said."""
+    with reading(bank.database) as reader:
+        account = accounts.find(reader, "test1")
+        assert account is not None
+        return [event.reason for event in read.history(reader, account) if event.reason]
