@@ -76,6 +76,9 @@ except ModuleNotFoundError as error:
         " PATH (docopt_missing)\n"
     )
     sys.exit(69)
+except KeyboardInterrupt:
+    # Nothing was begun.
+    sys.exit(130)
 
 
 def main() -> int:

@@ -41,6 +41,10 @@ def run(usage: str, argv: Sequence[str]) -> int:
         forget_output()
         return error.exit_status
     except KeyboardInterrupt:
+        warn(
+            "interrupted: what was begun may be booked: look with 'balance' or 'history' before you"
+            " repeat it"
+        )
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has gone.

@@ -358,6 +358,33 @@ def test_an_answer_that_cannot_be_printed_is_not_called_undone(
     assert done.stderr.count("\n") == 1
 
 
+def test_who_interrupts_is_told_to_look_first(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command("insert", "test1", "10")
+    with monkeypatch.context() as patch:
+        patch.setattr("bank.operations.movements.enforce_soon", interrupt)
+        done = command("add", "test1", "1")
+    assert (done.status, done.out) == (130, "")
+    assert "interrupted: what was begun may be booked: look with" in done.err
+    assert command("get_sus", "test1").out == "Account test1 has 11 SUs\n"
+
+
+def test_an_interrupt_before_anything_is_begun_shows_no_fault(tmp_path: Path) -> None:
+    # Python looks here before it looks where docopt is.
+    (tmp_path / "docopt.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, ROOT / "slurm_bank.py", "list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize(
     ("command_line", "status"),
     [
