@@ -6,6 +6,8 @@ is allowed, what to do. Exit statuses follow sysexits.h(3head); 1 is "no", as gr
 say it.
 """
 
+from collections.abc import Sequence
+
 
 class BankError(Exception):
     """Base of all errors that the bank raises on purpose."""
@@ -26,6 +28,11 @@ class InputError(BankError):
 
     code = "bad_input"
     exit_status = 65
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        """Keep everything that is wrong, for programs, where a file has more than one line."""
+        super().__init__(message)
+        self.problems = problems
 
 
 class Refusal(BankError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from bank.errors import BankError, NotPrinted, Refusal, UsageError
+from bank.errors import BankError, InputError, NotPrinted, Refusal, UsageError
 
 
 @contextmanager
@@ -101,7 +101,10 @@ def print_error(error: BankError, *, is_json: bool) -> None:
     if is_json and sys.stdout is not None:
         import json
 
-        print_line(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+        what: dict[str, Any] = {"code": error.code, "message": str(error)}
+        if isinstance(error, InputError) and error.problems:
+            what["problems"] = error.problems
+        print_line(json.dumps({"error": what}))
     else:
         _tell(f"slurm_bank: {error} ({error.code})")
 

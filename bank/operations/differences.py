@@ -162,7 +162,7 @@ def _all_of(path: str, read_text: Callable[[str], list[Found]], text: str) -> li
     try:
         return read_text(text)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}", error.problems) from error
 
 
 def find_present(reader: Reader) -> Present:

@@ -48,7 +48,7 @@ def read(content: str) -> list[Grant]:
     """Read grants from CSV, all of it.
 
     Raises:
-        InputError: names the first line that is wrong, and says how many there are.
+        InputError: names the lines that are wrong.
     """
     # Spreadsheets begin a file of UTF-8 with a mark.
     rows = csv_text.cells(content.removeprefix("\ufeff"), COLUMNS)

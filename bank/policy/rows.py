@@ -9,6 +9,8 @@ Values = TypeVar("Values")
 Row = TypeVar("Row")
 # What stands in a row may be a whole file long; a message is a line.
 _LONGEST_MESSAGE = 300
+# More than these in one message nobody reads.
+_MOST_NAMED = 20
 
 
 def taken(
@@ -24,7 +26,7 @@ def taken(
         names: says what of a row no other may have too.
 
     Raises:
-        InputError: names the first that is wrong, and says how many there are.
+        InputError: names the first that are wrong, and says how many more there are; has all.
     """
     found: list[Row] = []
     wrong: list[str] = []
@@ -41,6 +43,6 @@ def taken(
             seen.setdefault(name, place)
         found.append(row)
     if wrong:
-        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
-        raise InputError(f"{wrong[0]}{more}")
+        more = f" (and {len(wrong) - _MOST_NAMED} more)" if wrong[_MOST_NAMED:] else ""
+        raise InputError("; ".join(wrong[:_MOST_NAMED]) + more, wrong)
     return found

@@ -108,6 +108,22 @@ def test_grants_go_out_and_come_in(command: Command, tmp_path: Path) -> None:
     assert command("verify").status == 0
 
 
+def test_everything_wrong_in_a_file_is_named(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "grants.csv"
+    lines = "".join(f"test{n},much,2026-02-01,allocation,\n" for n in range(25))
+    path.write_text(f"account,su,start,kind,reason\n{lines}")
+    done = command("import_csv", str(path))
+    assert (done.status, len(done.err.splitlines())) == (65, 1)
+    assert f"{path}: line 2: 'much' is not an amount" in done.err
+    assert "line 21: 'much'" in done.err
+    assert "line 22" not in done.err
+    assert done.err.endswith(" (and 5 more) (bad_input)\n")
+    error = json.loads(command("import_csv", str(path), "--json").out)["error"]
+    assert [problem.split(":")[0] for problem in error["problems"]] == [
+        f"line {number}" for number in range(2, 27)
+    ]
+
+
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
