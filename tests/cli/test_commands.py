@@ -361,7 +361,7 @@ def test_an_answer_that_cannot_be_printed_is_not_called_undone(
 def test_who_interrupts_is_told_to_look_first(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     command("insert", "test1", "10")
