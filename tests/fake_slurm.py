@@ -31,10 +31,11 @@ ROW = (
     "ClusterName={cluster} Account={account} UserName={user} Partition={partition} Priority=0"
     " ID={id} SharesRaw/Norm/Level/Factor=1/0.50/2/0.00 UsageRaw/Norm/Efctv={raw}.00/1.00/0.00"
     " ParentAccount={parent} Lft=3 DefAssoc=No GrpJobs={jobs}(0) GrpJobsAccrue=N(0)"
-    " GrpSubmitJobs=N(0) GrpWall=N(0.03) GrpTRES=cpu=N(0),mem=N(0),billing=N(0)"
+    " GrpSubmitJobs={submit}(0) GrpWall=N(0.03) GrpTRES=cpu={cpus}(0),mem=N(0),billing=N(0)"
     " GrpTRESMins=cpu={cpu}(0),mem=N(0),billing={billing}({counted})"
-    " GrpTRESRunMins=cpu=N(0),mem=N(0),billing=N({running}),gres/gpu=N(0) MaxJobs= MaxJobsAccrue="
-    " MaxSubmitJobs= MaxWallPJ= MaxTRESPJ= MaxTRESPN= MaxTRESMinsPJ= MinPrioThresh="
+    " GrpTRESRunMins=cpu={run}(0),mem=N(0),billing=N({running}),gres/gpu=N(0)"
+    " MaxJobs= MaxJobsAccrue= MaxSubmitJobs= MaxWallPJ= MaxTRESPJ= MaxTRESPN="
+    " MaxTRESMinsPJ= MinPrioThresh="
 )
 
 
@@ -115,6 +116,9 @@ class FakeSlurm:
                     raw=self.raw(name),
                     parent=f"{parent}({numbers[parent]})" if parent else "",
                     jobs=limits.get("GrpJobs", "N"),
+                    submit=limits.get("GrpSubmitJobs", "N"),
+                    cpus=limits.get("GrpTRES=cpu", "N"),
+                    run=limits.get("GrpTRESRunMins=cpu", "N"),
                     cpu=limits.get("GrpTRESMins=cpu", "N"),
                     billing=limits.get("GrpTRESMins=billing", "N"),
                     counted=self.raw(name) // 60,
@@ -131,6 +135,9 @@ class FakeSlurm:
                     raw=raw,
                     parent="",
                     jobs="N",
+                    submit="N",
+                    cpus="N",
+                    run="N",
                     cpu="N",
                     billing="N",
                     counted=0,

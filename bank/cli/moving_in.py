@@ -40,6 +40,7 @@ def _print_rows(report: Report) -> None:
         print_line(f"row {left.number}: {left.account!r} is left out: {left.why}")
     for what, names in (
         ("columns that stay in the copy only", report.extra_columns),
+        ("made on the old table, stays in the copy only", report.lost),
         ("in the bank and not in Slurm", report.gone),
         ("in Slurm and not in the bank", report.unknown),
     ):

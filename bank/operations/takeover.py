@@ -20,11 +20,11 @@ from bank.operations.places import changed_places, with_all_below
 from bank.operations.strangers import strangers, unknown_accounts
 from bank.policy import moving_in, tree
 from bank.policy import periods as calendar
-from bank.policy.comparison import HOLD, Compared, Seen, Site, compare, was_over
-from bank.policy.moving_in import Choices, Conflict, Selection, Unusable
-from bank.policy.predecessor import COLUMNS, Row
+from bank.policy.comparison import HOLD, Compared, Seen, Site, compare
+from bank.policy.moving_in import HOLD_LIMITS, Choices, Conflict, Held, Selection, Unusable
+from bank.policy.predecessor import COLUMNS, Row, name_in_slurm
 from bank.slurm import assoc_mgr
-from bank.slurm.assoc_mgr import Associations
+from bank.slurm.assoc_mgr import AccountRow, Associations
 from bank.slurm.command import run
 from bank.store import accounts, limits, notices
 from bank.store.connect import Writer
@@ -33,19 +33,6 @@ from bank.store.limits import Limit
 from bank.store.takeover import OldTable, find_old_table, replacing_old_table
 
 REASON = "taken over from the predecessor's database"
-
-
-class Held(NamedTuple):
-    """A hold in force in Slurm.
-
-    Attributes:
-        choose: what to type after --choose so that it is taken over; "" where it is, or cannot be.
-    """
-
-    cluster: str
-    account: str
-    why: str
-    choose: str = ""
 
 
 class Report(NamedTuple):
@@ -58,6 +45,7 @@ class Report(NamedTuple):
         taken: rows that were taken.
         folded: rows whose name is written in lower case now.
         extra_columns: columns that the predecessor did not make; they stay in the copy.
+        lost: triggers and indexes that somebody made on its table; they stay in the copy too.
         gone: accounts with a row that Slurm does not have.
         unknown: accounts that Slurm has and that count for nobody in the bank.
         adopted, others: holds in force, taken over or left to whoever set them.
@@ -76,6 +64,7 @@ class Report(NamedTuple):
     left_out: list[Unusable]
     wrong_choices: list[str]
     extra_columns: list[str]
+    lost: list[str]
     gone: list[str]
     unknown: list[str]
     adopted: list[Held]
@@ -141,6 +130,11 @@ def _old_table(bank: Bank) -> OldTable:
             f" {', '.join(missing)}: it is not the predecessor's; set DATABASE and DB_TABLE_NAME"
             " to what the old settings say"
         )
+    if old.clashes:
+        raise SettingsError(
+            f"{bank.settings.database} holds something under a name that the bank needs:"
+            f" {', '.join(old.clashes)}: rename it there, with sqlite3"
+        )
     return old
 
 
@@ -153,13 +147,13 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
     slurm, notes = _ask(bank)
     seen = _seen(bank, rows, selection, slurm)
     # What is not decided yet is in none of the lists.
-    for name in _undecided(selection):
+    for name in _undecided(rows, selection):
         seen.pop(name, None)
     adopted, others = _holds(bank, seen, slurm, choices)
     ours = {held.account for held in adopted}
     site = _site(bank, slurm)
     compared = [compare(one._replace(is_ours=one.name in ours), site) for one in seen.values()]
-    claimed = {held.account for held in adopted if held.why == _CHOSEN}
+    claimed = {held.account for held in adopted if held.why == moving_in.CHOSEN}
     wrong = selection.wrong_choices + [
         f"ours:{name}: there is no hold on {name} that could be somebody else's"
         for name in sorted(choices.ours - claimed)
@@ -177,6 +171,7 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
         left_out=selection.left_out,
         wrong_choices=wrong,
         extra_columns=[name for name in old.columns if name not in COLUMNS],
+        lost=old.lost,
         gone=[name for name, one in seen.items() if one.taken and not one.raw],
         unknown=sorted(_unknown(bank, selection, slurm) & set(seen)),
         adopted=adopted,
@@ -187,10 +182,11 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
     return _Plan(selection, adopted, report)
 
 
-def _undecided(selection: Selection) -> set[str]:
+def _undecided(rows: list[dict[str, Any]], selection: Selection) -> set[str]:
     """Return the accounts of which nobody has chosen yet what becomes of them."""
-    unusable = {row.account.lower() for row in selection.unusable}
-    return unusable | {conflict.account for conflict in selection.conflicts}
+    numbers = {row.number for row in selection.unusable}
+    unusable = {name_in_slurm(row["account"]) for row in rows if row["id"] in numbers}
+    return {name for name in unusable if name} | {one.account for one in selection.conflicts}
 
 
 def _ask(bank: Bank) -> tuple[list[tuple[Cluster, Associations]], list[str]]:
@@ -229,14 +225,13 @@ def _seen(
 ) -> dict[str, Seen]:
     """Return every account that has a row or that Slurm has, in the order of the names."""
     taken = {row.account: row for row in selection.taken}
-    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_name: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        by_name[str(row["account"]).lower()].append(row)
+        by_name[name_in_slurm(row["account"])].append(row)
     raw: dict[str, dict[str, int]] = defaultdict(dict)
     used: dict[str, int] = defaultdict(int)
     running: dict[str, int] = defaultdict(int)
     held, to_stop = set(), set()
-    hold_limit = hold_limit_name(bank.settings)
     for cluster, found in slurm:
         banked = with_all_below(found, set(taken))
         to_stop |= strangers(found, banked, unknown_accounts(bank, found, banked))
@@ -245,7 +240,7 @@ def _seen(
             raw[name][cluster.name] = shown.raw
             used[name] += amount
             running[name] += shown.running_minutes * BILLING_SECONDS_PER_MINUTE
-            if assoc_mgr.limit(shown, hold_limit) == 0:
+            if _held_by(shown):
                 held.add(name)
     if bank.settings.usage_baseline == "now":
         used.clear()
@@ -300,9 +295,6 @@ def _counted(slurm: Associations) -> dict[str, int]:
     return total
 
 
-_CHOSEN = "somebody chose so"
-
-
 def _holds(
     bank: Bank,
     seen: Mapping[str, Seen],
@@ -311,25 +303,26 @@ def _holds(
 ) -> tuple[list[Held], list[Held]]:
     """Tell the predecessor's holds from those of others; where that cannot be told, say both."""
     adopted, others = [], []
-    hold_limit = hold_limit_name(bank.settings)
+    account_hold = hold_limit_name(bank.settings)
     for cluster, found in slurm:
         for name, row in found.accounts.items():
-            if name not in seen or assoc_mgr.limit(row, hold_limit) != 0:
-                continue
-            one = seen[name]
-            if one.taken is None:
-                why = "it has no row"
-                others.append(Held(cluster.name, name, why))
-            elif any(flagged["max_limit_informed"] == 1 for flagged in one.rows):
-                adopted.append(Held(cluster.name, name, "their rows say max_limit_informed"))
-            elif was_over(one):
-                adopted.append(Held(cluster.name, name, "they are over their limits"))
-            elif name in choices.ours:
-                adopted.append(Held(cluster.name, name, _CHOSEN))
-            else:
-                why = "its row does not tell of it"
-                others.append(Held(cluster.name, name, why, f"ours:{name}"))
+            limits = _held_by(row)
+            if name in seen and limits:
+                mine, theirs = moving_in.sort_holds(
+                    cluster.name,
+                    seen[name],
+                    limits,
+                    account_hold=account_hold,
+                    ours=choices.ours,
+                )
+                adopted += mine
+                others += theirs
     return sorted(adopted), sorted(others)
+
+
+def _held_by(row: AccountRow) -> list[str]:
+    """Return the limits that are 0, of those by which the predecessor can hold an account."""
+    return [name for name in HOLD_LIMITS if assoc_mgr.limit(row, name) == 0]
 
 
 def _stopped_by_parents(
@@ -363,8 +356,7 @@ def _write(bank: Bank, writer: Writer, plan: _Plan, now: int) -> None:
     told = {(row.account, event): why for row in taken for event in row.told}
     notices.write_raised(writer, told, now=now, is_told=True)
     notices.show_flags(writer, bank.database, dict.fromkeys(account for account, _ in told))
-    hold_limit = hold_limit_name(bank.settings)
     holds = [
-        Limit(held.cluster, held.account, hold_limit, None, "hold", now) for held in plan.adopted
+        Limit(held.cluster, held.account, held.limit, None, "hold", now) for held in plan.adopted
     ]
     limits.write_intent(writer, holds, now=now)

@@ -188,7 +188,9 @@ def first_pass(seen: Seen, site: Site) -> str:
     if not seen.raw:
         return NOTHING
     if seen.taken is None:
-        return HOLD if _is_stranger_to_hold(seen, site) else NOTHING
+        if _is_stranger_to_hold(seen, site):
+            return HOLD
+        return RELEASE if seen.is_held and seen.is_ours else NOTHING
     limit = seen.taken.limit
     if seen.ended_on is not None and site.on_end == "hold" and limit:
         return HOLD

@@ -1,4 +1,4 @@
-"""Moving in: which rows of the predecessor's table are taken, and what somebody must choose.
+"""Moving in: which rows and holds of the predecessor are taken, and what somebody must choose.
 
 Nothing is guessed: of rows that say different things about one account somebody says which counts.
 """
@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from bank.errors import InputError
 from bank.ledger.names import is_plain
-from bank.policy.predecessor import COLUMNS, Row, checked_row
+from bank.policy.comparison import Seen, was_over
+from bank.policy.predecessor import COLUMNS, Row, checked_row, name_in_slurm
 
 _OUT, _OURS = "out:", "ours:"
 HOW_TO_CHOOSE = (
@@ -52,13 +53,28 @@ class Conflict(NamedTuple):
     rows: tuple[Row, ...]
 
 
+class Held(NamedTuple):
+    """A hold in force in Slurm.
+
+    Attributes:
+        limit: the limit that is 0, as sacctmgr takes it before "=0".
+        choose: what to type after --choose so that it is taken over; "" where it is, or cannot be.
+    """
+
+    cluster: str
+    account: str
+    limit: str
+    why: str
+    choose: str = ""
+
+
 class Selection(NamedTuple):
     """What becomes of each row.
 
     Attributes:
         taken: the rows to take, in the order of their numbers.
         conflicts: where somebody must choose.
-        unusable: what somebody must leave out, or mend with the old program.
+        unusable: what somebody must leave out, or mend in the old file.
         left_out: what was left out because somebody chose so.
         wrong_choices: what is wrong with what was chosen.
     """
@@ -81,8 +97,9 @@ def read_choices(text: str) -> Choices:
     out: set[int] = set()
     ours: set[str] = set()
     for part in parts:
-        if part.startswith(_OURS) and is_plain(part.removeprefix(_OURS).lower()):
-            ours.add(part.removeprefix(_OURS).lower())
+        name = name_in_slurm(part.removeprefix(_OURS)) or ""
+        if part.startswith(_OURS) and is_plain(name):
+            ours.add(name)
             continue
         number = part.removeprefix(_OUT)
         if not (number.isascii() and number.removeprefix("-").isdigit()):
@@ -162,3 +179,55 @@ def _wrong_choices(
             why = "it can be taken; where rows conflict, choose the one to keep"
         wrong.append(f"{_OUT}{number}: {why}")
     return wrong
+
+
+# What the predecessor's ACCOUNT_HOLD could be, as sacctmgr takes it before "=0".
+HOLD_LIMITS = ("GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs")
+CHOSEN = "somebody chose so"
+
+
+def sort_holds(
+    cluster: str,
+    seen: Seen,
+    limits: Sequence[str],
+    *,
+    account_hold: str,
+    ours: frozenset[str],
+) -> tuple[list[Held], list[Held]]:
+    """Tell the predecessor's holds on one account from those of others.
+
+    Args:
+        cluster: where.
+        seen: the account.
+        limits: those that ACCOUNT_HOLD could name and that are 0.
+        account_hold: the one that it does name.
+        ours: accounts whose hold somebody said to be the predecessor's.
+
+    Returns:
+        What becomes the bank's, and what is left to whoever set it.
+    """
+    # The predecessor set one limit. ACCOUNT_HOLD may have been another one then.
+    possible = [account_hold] if account_hold in limits else list(limits)
+    why, is_adopted, choose = _whose(seen, is_sure=len(possible) == 1, ours=ours)
+    held = [Held(cluster, seen.name, limit, why, choose) for limit in possible]
+    second = f"the predecessor set one limit, and {account_hold}=0 is there too"
+    others = [Held(cluster, seen.name, one, second) for one in limits if one not in possible]
+    return (held, others) if is_adopted else ([], held + others)
+
+
+def _whose(seen: Seen, *, is_sure: bool, ours: frozenset[str]) -> tuple[str, bool, str]:
+    """Return why a hold is or is not the predecessor's, whether it is, and what could be chosen."""
+    if seen.rows and seen.name in ours:
+        return CHOSEN, True, ""
+    if not seen.rows:
+        return "it has no row", False, ""
+    choose = f"{_OURS}{seen.name}" if is_plain(seen.name) else ""
+    if seen.taken is None:
+        return "its row is left out", False, choose
+    if not is_sure:
+        return "several limits hold it", False, choose
+    if any(row["max_limit_informed"] == 1 for row in seen.rows):
+        return "their rows say max_limit_informed", True, ""
+    if was_over(seen):
+        return "they are over their limits", True, ""
+    return "its row does not tell of it", False, choose

@@ -46,6 +46,16 @@ class Row(NamedTuple):
         return None if self.limit_su is None else self.limit_su * BILLING_SECONDS_PER_SU
 
 
+def name_in_slurm(written: object) -> str | None:
+    """Return the name that a row is about, as Slurm has it; None where there is no name.
+
+    Only ASCII letters are folded: Unicode folds others into them, such as the Kelvin sign into k.
+    """
+    if not isinstance(written, str):
+        return None
+    return written.lower() if written.isascii() else written
+
+
 def checked_row(values: Mapping[str, object]) -> Row:
     """Read one row; nothing in it is guessed.
 

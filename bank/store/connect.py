@@ -88,6 +88,8 @@ def writing(database: Database, *, dry_run: bool = False) -> Iterator[Writer]:
     with explained(database):
         connection = _connected(database, "rw")
         try:
+            if not _is_referred_to(connection, database.accounts_table):
+                connection.execute("PRAGMA foreign_keys = ON")
             # What is read before the first write must not change until then: 600 units were once
             # spent 1,200 times because the lock was taken at the first write only.
             connection.execute("BEGIN IMMEDIATE")
@@ -139,9 +141,22 @@ def _connected(database: Database, mode: str) -> sqlite3.Connection:
         isolation_level=None,
     )
     if mode == "rw":
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+def _is_referred_to(connection: sqlite3.Connection, accounts_table: str) -> bool:
+    """Tell whether a site's own table refers to the one that other programs read.
+
+    None of the bank's does. The predecessor enforced no foreign keys, so closing an account must
+    not fail for one, nor delete the site's rows.
+    """
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_master AS own, pragma_foreign_key_list(own.name) AS key"
+        " WHERE own.type = 'table' AND key.\"table\" = ? COLLATE NOCASE",
+        (accounts_table,),
+    ).fetchone()
+    return found is not None
 
 
 def address(path: str, mode: str) -> str:
@@ -160,6 +175,11 @@ def check_version(connection: sqlite3.Connection, database: Database) -> None:
     """
     version = schema_version(connection)
     if version is None:
+        if is_predecessors(connection, database.accounts_table):
+            raise SettingsError(
+                f"{database.path} is the predecessor's database: take it over with"
+                " 'slurm_bank.py migrate', see docs/moving-in.md"
+            )
         raise SettingsError(
             f"{database.path} is not a database of the bank: correct DATABASE in the settings"
         )
@@ -173,6 +193,16 @@ def check_version(connection: sqlite3.Connection, database: Database) -> None:
             f"{database.path} has schema {version}, made by a newer program; this one knows"
             f" schema {NEWEST}: use the newer program"
         )
+
+
+def is_predecessors(connection: sqlite3.Connection, accounts_table: str) -> bool:
+    """Tell whether a database that is not the bank's has a table of the predecessor's name."""
+    # SQLite knows names in any case of letters.
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE",
+        (accounts_table,),
+    ).fetchone()
+    return schema_version(connection) is None and found is not None
 
 
 def schema_version(connection: sqlite3.Connection) -> int | None:

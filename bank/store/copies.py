@@ -79,9 +79,9 @@ def check_copy(path: str) -> int:
         Its schema.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or is not the bank's.
         StoreError: it is damaged.
-        SettingsError: it is of a newer schema, or not the bank's.
+        SettingsError: it is of a newer schema.
     """
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "is not there"
@@ -98,14 +98,19 @@ def check_copy(path: str) -> int:
         connection = sqlite3.connect(address(path, "ro"), uri=True)
         try:
             schema = schema_version(connection)
-            if schema is None or schema > NEWEST:
+            if schema is None:
+                raise InputError(
+                    f"{path} is not a copy of the bank: give a file that 'slurm_bank.py backup'"
+                    " made; a database of the predecessor is taken over with 'slurm_bank.py"
+                    " migrate', where DATABASE names it"
+                )
+            if schema > NEWEST:
                 check_version(connection, copy)
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         finally:
             connection.close()
     if verdict != "ok":
         raise StoreError(f"{path} is damaged: {verdict}")
-    assert schema is not None
     return schema
 
 

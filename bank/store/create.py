@@ -51,10 +51,11 @@ def migrate(database: Database, *, now: int) -> tuple[int, int]:
 
 
 def refuse_unsafe_place(database: Database) -> None:
-    """Refuse a database where SQLite would not be safe; nothing is made.
+    """Refuse a database where SQLite would not be safe, or not work; nothing is made.
 
     Raises:
         SettingsError: the directory is missing or on a shared file system.
+        NotPermitted: this user, or nobody, may write there.
     """
     directory = os.path.dirname(database.path)
     if not os.path.isdir(directory):
@@ -68,16 +69,27 @@ def refuse_unsafe_place(database: Database) -> None:
             f"{directory} is on a shared file system ({kind}), where SQLite is not safe:"
             " set DATABASE to a local disk"
         )
+    for path in (directory, database.path):
+        if os.path.exists(path) and not os.access(path, os.W_OK):
+            raise NotPermitted(
+                f"{path} cannot be written by this user, or is on a read-only file system: run as"
+                " the user who owns it"
+            )
 
 
 def present_schema(database: Database) -> int:
-    """Return the schema of a database, 0 where there is none yet."""
+    """Return the schema of a database, 0 where there is none yet.
+
+    Raises:
+        SettingsError, NotPermitted: `migrate` would refuse to make it, or to bring it up to date.
+    """
+    refuse_unsafe_place(database)
     if not is_there(database):
         return 0
     with explained(database):
         connection = sqlite3.connect(address(database.path, "ro"), uri=True)
         try:
-            return schema_version(connection) or 0
+            return _checked_schema(connection, database)
         finally:
             connection.close()
 
@@ -108,6 +120,14 @@ def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tupl
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
+    before = _checked_schema(connection, database)
+    bring_up(connection, database, before, now=now)
+    connection.execute("COMMIT")
+    return before, NEWEST
+
+
+def _checked_schema(connection: sqlite3.Connection, database: Database) -> int:
+    """Return the schema, 0 for an empty file; refuse what is not the bank's or of a newer one."""
     before = schema_version(connection) or 0
     if before == 0:
         found = connection.execute("SELECT name FROM sqlite_master").fetchone()
@@ -118,9 +138,7 @@ def _apply(connection: sqlite3.Connection, database: Database, now: int) -> tupl
             )
     if before > NEWEST:
         check_version(connection, database)
-    bring_up(connection, database, before, now=now)
-    connection.execute("COMMIT")
-    return before, NEWEST
+    return before
 
 
 def bring_up(connection: sqlite3.Connection, database: Database, before: int, *, now: int) -> None:

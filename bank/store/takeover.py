@@ -9,24 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from bank.errors import Busy
+from bank.errors import Busy, NotPermitted
 from bank.store.connect import (
     BUSY_SECONDS,
     Database,
     Writer,
     address,
     explained,
-    schema_version,
+    is_predecessors,
 )
 from bank.store.copies import copy_to
-from bank.store.create import bring_up
+from bank.store.create import bring_up, hand_over
+from bank.store.migrations import TABLES
 
 
 class OldTable(NamedTuple):
-    """All of the predecessor's table, in the order of its ids."""
+    """All of the predecessor's table, in the order of its ids.
+
+    Attributes:
+        lost: the site's own triggers and indexes on it, which go with it.
+        clashes: what else lies in the file under a name that the bank needs.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    lost: list[str]
+    clashes: list[str]
 
 
 def find_old_table(database: Database) -> OldTable | None:
@@ -54,15 +62,32 @@ def find_old_table(database: Database) -> OldTable | None:
 
 
 def _read(connection: sqlite3.Connection, database: Database) -> OldTable | None:
-    if schema_version(connection) is not None:
-        return None
-    found = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (database.accounts_table,)
-    ).fetchone()
-    if found is None:
+    if not is_predecessors(connection, database.accounts_table):
         return None
     cursor = connection.execute(f'SELECT * FROM "{database.accounts_table}" ORDER BY rowid')
-    return OldTable(tuple(name for name, *_ in cursor.description), cursor.fetchall())
+    columns, rows = tuple(name for name, *_ in cursor.description), cursor.fetchall()
+    own = _own_names(database)
+    lost, clashes = [], []
+    for kind, name, table, sql in connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+    ):
+        if table.lower() == database.accounts_table:
+            if kind != "table" and sql is not None:
+                lost.append(f"{kind} {name}")
+        elif sql is not None and name.lower() in own:
+            clashes.append(f"{kind} {name}")
+    return OldTable(columns, rows, lost, clashes)
+
+
+def _own_names(database: Database) -> set[str]:
+    """Return the name of everything that the bank makes, in lower case."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        bring_up(connection, database, 0, now=0)
+        found = connection.execute("SELECT lower(name) FROM sqlite_master").fetchall()
+    finally:
+        connection.close()
+    return {name for (name,) in found}
 
 
 @contextmanager
@@ -82,6 +107,7 @@ def replacing_old_table(
     Raises:
         Busy: it is not any more what was read, or another process held the lock all the time.
         InputError, StoreError: the copy cannot be made.
+        NotPermitted: the file is another user's.
     """
     with explained(database):
         connection = sqlite3.connect(
@@ -90,7 +116,8 @@ def replacing_old_table(
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
+            # No foreign keys: they would delete the rows of a site's own table that refer to the
+            # one that is replaced. Those of the bank's are checked at the end.
             connection.execute("BEGIN IMMEDIATE")
             if _read(connection, database) != old:
                 raise Busy(
@@ -98,9 +125,37 @@ def replacing_old_table(
                     " and whoever uses the old program, then run migrate again"
                 )
             copy_to(database, kept)
-            connection.execute(f'DROP TABLE "{database.accounts_table}"')
-            bring_up(connection, database, 0, now=now)
-            yield Writer(connection)
+            try:
+                connection.execute(f'DROP TABLE "{database.accounts_table}"')
+                bring_up(connection, database, 0, now=now)
+                yield Writer(connection)
+                _refuse_dangling(connection)
+                _hand_over_all(database)
+            except BaseException:
+                # The old file stays as it was, so nobody needs a copy of it.
+                os.unlink(kept)
+                raise
             connection.execute("COMMIT")
         finally:
             connection.close()
+
+
+def _refuse_dangling(connection: sqlite3.Connection) -> None:
+    for table in TABLES:
+        found = connection.execute(f"PRAGMA foreign_key_check({table})").fetchone()
+        assert found is None, found
+
+
+def _hand_over_all(database: Database) -> None:
+    """Give the file and what lies beside it to whoever owns the directory and runs the passes."""
+    directory = os.path.dirname(database.path)
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        path = database.path + suffix
+        if os.path.exists(path):
+            try:
+                hand_over(path, directory)
+            except PermissionError as error:
+                raise NotPermitted(
+                    f"{path} is not this user's ({error.strerror}): run as root, or as the user"
+                    " who owns it"
+                ) from error

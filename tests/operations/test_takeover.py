@@ -17,17 +17,20 @@ from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.movements import Command
 from bank.operations.takeover import Report
+from bank.policy.moving_in import HOLD_LIMITS
 from bank.settings import Settings
 from bank.slurm.command import Slurm
 from bank.store import accounts, read
 from bank.store import takeover as stored
-from bank.store.connect import reading
+from bank.store.connect import reading, writing
 from bank.store.limits import find_limits
+from bank.store.migrations import TABLES
 from tests.fake_slurm import FakeSlurm, take_over
-from tests.operations.conftest import SU
+from tests.operations.conftest import SU, insert
 from tests.predecessor.old_file import make_old_database, old_row, read_rows
 
 LIMIT = "GrpTRESMins=cpu"
+TOLD = {"max_limit_informed": 1}
 
 
 @pytest.fixture
@@ -284,6 +287,132 @@ def test_a_copy_that_cannot_be_made_leaves_the_old_database(
     assert takeover.is_due(old)
 
 
+# -- what a site keeps beside the table --------------------------------------------------------
+
+
+def type_sql(bank: Bank, *statements: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(bank.settings.database)) as database, database:
+        return [row for sql in statements for row in database.execute(sql).fetchall()]
+
+
+@pytest.mark.parametrize("how", ["REFERENCES sbank", "REFERENCES SBANK (id) ON DELETE CASCADE"])
+def test_rows_of_a_site_that_refer_to_the_table_stay(old: Bank, how: str, tmp_path: Path) -> None:
+    make(old, old_row(1, "test1", 5), old_row(2, "proj", None))
+    type_sql(
+        old,
+        f"CREATE TABLE owner (sbank_id INTEGER {how}, mail TEXT)",
+        "INSERT INTO owner VALUES (1, 'ada'), (2, 'bob'), (77, 'eve')",
+    )
+    rows = type_sql(old, "SELECT * FROM owner")
+    take(old, "out:2")
+    # Some of them refer to a row that is gone: that is not the bank's to judge.
+    assert upkeep.verify(old) == []
+    movements.delete(old, Command("delete", "test1", force=True))
+    assert upkeep.verify(old) == []
+    upkeep.backup(old, str(tmp_path / "copy"))
+    upkeep.restore(old, str(tmp_path / "copy"), dry_run=False)
+    assert type_sql(old, "SELECT * FROM owner") == rows
+
+
+def test_a_dangling_row_of_the_banks_own_is_found(old: Bank) -> None:
+    make(old, old_row(1, "test1", 5))
+    take(old)
+    type_sql(old, "INSERT INTO usage_reset VALUES ('c', 'a', 1)")
+    assert upkeep.verify(old) == []
+    type_sql(old, "INSERT INTO allocation_grant VALUES (70, 99, 1, NULL, 'x')")
+    assert "table allocation_grant, row 70: what it refers to in account is not there" in (
+        upkeep.verify(old)
+    )
+
+
+def test_the_banks_own_foreign_keys_are_enforced(old: Bank) -> None:
+    make(old, old_row(1, "test1", 5))
+    take(old)
+    with pytest.raises(StoreError, match="FOREIGN KEY"), writing(old.database) as writer:
+        writer.insert("INSERT INTO allocation_grant VALUES (70, 99, 1, NULL, 'x')")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE Account (x)",
+        "CREATE TABLE notice (x PRIMARY KEY)",
+        "CREATE VIEW place AS SELECT account FROM sbank",
+        "CREATE TABLE own (x)",
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_name_that_the_bank_needs_is_refused_also_in_a_rehearsal(
+    old: Bank, made: str, *, dry_run: bool
+) -> None:
+    path = make(old, old_row(1, "test1", 5))
+    type_sql(old, made, "CREATE INDEX meter_account ON sbank (account)")
+    if "own" in made:
+        assert take(old, dry_run=dry_run).lost == ["index meter_account"]
+        return
+    what = " ".join(made.split()[1:3]).lower()
+    with pytest.raises(SettingsError, match=f"(?i)needs: {what}: rename it"):
+        take(old, dry_run=dry_run)
+    assert takeover.is_due(old)
+    assert not list(path.parent.glob("*.predecessor-*"))
+
+
+def test_what_somebody_made_on_the_table_is_said_to_go(old: Bank) -> None:
+    make(old, old_row(1, "test1", 5))
+    type_sql(
+        old,
+        "CREATE TRIGGER told AFTER UPDATE ON sbank BEGIN SELECT 1; END",
+        "CREATE TABLE notes (text TEXT)",
+        "CREATE TRIGGER kept AFTER UPDATE ON notes BEGIN SELECT 1; END",
+    )
+    assert take(old).lost == ["trigger told"]
+    assert ("kept",) in type_sql(old, "SELECT name FROM sqlite_master")
+
+
+def test_own_tables_are_those_that_are_made(old: Bank) -> None:
+    make(old, old_row(1, "test1", 5))
+    take(old)
+    made = type_sql(old, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert {name for (name,) in made} == {*TABLES, "sbank"}
+
+
+def test_a_table_in_capitals_is_the_predecessors_too(old: Bank) -> None:
+    make(old, old_row(1, "test1", 5))
+    type_sql(old, "ALTER TABLE sbank RENAME TO x", "ALTER TABLE x RENAME TO SBANK")
+    assert take(old).taken == 1
+    assert upkeep.verify(old) == []
+
+
+def test_what_fails_leaves_no_copy_behind(old: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(old, old_row(1, "test1", 5))
+
+    def fail(*_: object) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(takeover, "_write", fail)
+    with pytest.raises(StoreError):
+        take(old)
+    assert takeover.is_due(old)
+    assert not list(path.parent.glob("*.predecessor-*"))
+
+
+def test_the_database_has_the_rights_of_one_that_was_made(old: Bank) -> None:
+    path = make(old, old_row(1, "test1", 5))
+    path.chmod(0o644)
+    take(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_root_takes_over_is_the_directory_owners(old: Bank) -> None:
+    path = make(old, old_row(1, "test1", 5))
+    os.chown(path.parent, 12345, 12345)
+    take(old)
+    left = [one for one in path.parent.glob("bank.db*") if "predecessor" not in one.name]
+    assert {one.stat().st_uid for one in left} == {12345}
+    assert len(left) > 1
+
+
 # -- holds in force ----------------------------------------------------------------------------
 
 
@@ -327,6 +456,72 @@ def test_a_hold_that_nobody_accounts_for_stays_until_somebody_says_whose_it_is(
     assert (done.released, done.held_by_others) == (["proj"], ["test1"])
     assert fake.limits["proj"] == {}
     assert fake.limits["test1"] == {LIMIT: 0}
+
+
+@pytest.mark.parametrize("limit", HOLD_LIMITS)
+def test_a_hold_by_another_limit_is_found_and_moved(old: Bank, fake: FakeSlurm, limit: str) -> None:
+    fake.use(fake.add_user("test1"), 12 * SU)
+    fake.limits["test1"][limit] = 0
+    make(old, old_row(1, "test1", 10, max_limit_informed=1))
+    old = old._replace(settings=old.settings._replace(account_hold="GrpTRES"))
+    assert [(held.account, held.limit) for held in take(old).adopted] == [("test1", limit)]
+    (done,) = enforce(old)
+    assert done.held == ["test1"]
+    assert fake.limits["test1"] == {"GrpTRES=cpu": 0}
+
+
+def test_of_several_limits_only_the_one_that_is_set_now_is_taken_for_the_predecessors(
+    old: Bank, fake: FakeSlurm
+) -> None:
+    for limit in (LIMIT, "GrpJobs"):
+        fake.limits["test1"][limit] = 0
+    for limit in ("GrpTRES=cpu", "GrpJobs"):
+        fake.limits["proj"][limit] = 0
+    make(old, old_row(1, "test1", 10, max_limit_informed=1), old_row(2, "proj", 10, **TOLD))
+    report = take(old, dry_run=True)
+    assert [(held.account, held.limit) for held in report.adopted] == [("test1", LIMIT)]
+    assert [(held.account, held.limit, held.choose) for held in report.others] == [
+        ("proj", "GrpJobs", "ours:proj"),
+        ("proj", "GrpTRES=cpu", "ours:proj"),
+        ("test1", "GrpJobs", ""),
+    ]
+    report = take(old, "ours:proj")
+    assert [held.account for held in report.adopted] == ["proj", "proj", "test1"]
+    enforce(old)
+    assert (fake.limits["test1"], fake.limits["proj"]) == ({"GrpJobs": 0}, {})
+
+
+def test_a_hold_on_an_account_whose_row_is_left_out_can_be_taken_over(
+    old: Bank, fake: FakeSlurm
+) -> None:
+    for name in ("test1", "proj"):
+        fake.limits[name][LIMIT] = 0
+    make(old, old_row(1, "test1", None, **TOLD), old_row(2, "proj", None))
+    report = take(old, "out:1,out:2", dry_run=True)
+    assert [(held.account, held.choose) for held in report.others] == [
+        ("proj", "ours:proj"),
+        ("test1", "ours:test1"),
+    ]
+    report = take(old, "out:1,out:2,ours:test1,ours:proj")
+    assert {one.account: one.new for one in report.compared}["test1"] == "release"
+    insert(old, "test1", 100)
+    assert fake.limits["test1"] == {}
+    (done,) = enforce(old)
+    assert (done.released, fake.limits["proj"]) == (["proj"], {})
+
+
+@pytest.mark.parametrize(("written", "name"), [("physi\u212as", "physiks"), (None, "none")])
+def test_a_row_is_about_no_account_but_its_own(
+    old: Bank, fake: FakeSlurm, written: str | None, name: str
+) -> None:
+    fake.add_account(name)
+    fake.limits[name][LIMIT] = 0
+    make(old, old_row(1, name, 100), old_row(2, written, 100, **TOLD))
+    assert [one.account for one in take(old, dry_run=True).compared] == [
+        *sorted(["dept", name, "proj", "test1"])
+    ]
+    report = take(old, "out:2")
+    assert (report.adopted, [held.account for held in report.others]) == ([], [name])
 
 
 def test_a_hold_on_an_account_without_a_row_is_left_alone(old: Bank, fake: FakeSlurm) -> None:
