@@ -113,7 +113,7 @@ RULES: dict[str, Rule] = {
     "LOGFILE": _PATH_OR_EMPTY,
     "DATABASE_BACKUP_JSON": _PATH_OR_EMPTY,
     "DB_TABLE_NAME": Rule(
-        "letters, digits and _, at most 40, and not a table of the bank's own",
+        "lower-case letters, digits and _, at most 40, and not a table of the bank's own",
         _text(
             "(?!(account|allocation_grant|entry|account_change|request|cluster|place|settled"
             "|meter|reading|notice|slurm_limit|usage_reset|schema_version|sqlite_.*)$)"

@@ -27,11 +27,7 @@ def _migrate(bank: Bank, arguments: Arguments) -> int:
         report = takeover.take_over(bank, choices=arguments.choose, dry_run=arguments.is_dry_run)
         return print_takeover(report, is_json=arguments.is_json)
     if arguments.choose:
-        raise Refusal(
-            "nothing_to_choose",
-            f"{bank.settings.database} is not a database of the predecessor: migrate it without"
-            " --choose",
-        )
+        raise _nothing_to_choose(bank)
     done = upkeep.migrate(bank, dry_run=arguments.is_dry_run)
     if arguments.is_json:
         print_json(done)
@@ -42,7 +38,23 @@ def _migrate(bank: Bank, arguments: Arguments) -> int:
         what = f"brought from schema {done['from']} to" if done["from"] else "made with schema"
         kept = f"; as it was it is {done['kept']}" if done["kept"] else ""
         print_line(f"{done['database']} {would}{what} {done['to']}{kept}")
+    if done["is_dry_run"] and not done["from"]:
+        print_line(
+            "that is an empty bank, because there is nothing yet: to move in, copy the"
+            " predecessor's database there first"
+        )
     return 0
+
+
+def _nothing_to_choose(bank: Bank) -> Refusal:
+    path = bank.settings.database
+    why = f"{path} is not a database of the predecessor: migrate it without --choose"
+    if not upkeep.migrate(bank, dry_run=True)["from"]:
+        why = (
+            f"there is no database at {path}: copy the predecessor's there first, with what lies"
+            " beside it (-wal), or correct DATABASE in the settings"
+        )
+    return Refusal("nothing_to_choose", why)
 
 
 def _backup(bank: Bank, arguments: Arguments) -> int:

@@ -56,7 +56,9 @@ def _print_holds(report: Report) -> None:
         print_line(f"{cluster}: holds that become the bank's, because {why}: {listed(names)}")
     for held in report.others:
         choose = f"; if the predecessor set it: --choose {held.choose}" if held.choose else ""
-        print_line(f"{held.cluster}: the hold on {held.account} stays: {held.why}{choose}")
+        print_line(
+            f"{held.cluster}: the hold on {held.account} stays ({held.limit}=0): {held.why}{choose}"
+        )
     if any(held.choose for held in report.others):
         print_line(
             "such a hold is the predecessor's, where a top-up has cleared the flag that told of it"
@@ -108,8 +110,8 @@ def _print_needed(report: Report) -> None:
         print_line(f"several rows for {conflict.account}: {rows}: keep one with {choose}")
     for row in report.unusable:
         print_line(
-            f"row {row.number} cannot be taken: {row.why}: mend it with the old program, or leave"
-            f" it out with --choose out:{row.number}"
+            f"row {row.number} cannot be taken: {row.why}: leave it out with --choose"
+            f" out:{row.number} and insert the account afterwards, or mend the row with sqlite3"
         )
 
 

@@ -26,7 +26,7 @@ from bank.operations.looking import should_hold
 from bank.operations.metering import Result, both, read_meters
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
-from bank.operations.strangers import allocate_unknown, strangers, unknown_accounts
+from bank.operations.strangers import allocate_unknown, cannot_be_named, strangers, unknown_accounts
 from bank.policy.enforcement import native_limit
 from bank.slurm.assoc_mgr import AccountRow
 from bank.store import accounts, meters, read
@@ -347,6 +347,7 @@ def _report(
     running = {
         name: in_slurm[name].running_jobs for name in done.held if in_slurm[name].running_jobs
     }
+    shown = sorted(unknown) if only is None else []
     return Pass(
         cluster=cluster.name,
         accounts=sum(name in in_slurm for name in standings),
@@ -357,8 +358,8 @@ def _report(
         held_by_others=done.held_by_others,
         limited=done.limited,
         unconfirmed=done.unconfirmed,
-        unknown=sorted(unknown) if only is None else [],
+        unknown=shown,
         gone=gone,
         running_on_held=running,
-        notes=[*result.notes, *done.notes],
+        notes=[*result.notes, *done.notes, *cannot_be_named(shown)],
     )

@@ -1,5 +1,7 @@
 """Accounts that Slurm has and that count for nobody in the bank."""
 
+from collections.abc import Iterable
+
 from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain, listed
 from bank.operations import periods
@@ -47,6 +49,16 @@ def strangers(slurm: Associations, banked: set[str], unknown: set[str]) -> set[s
     Held, it would stop those below it that have SUs; given SUs, it would have to pay for them.
     """
     return unknown - _holding_banked_together(slurm, banked)
+
+
+def cannot_be_named(unknown: Iterable[str]) -> list[str]:
+    """Say which unknown accounts can neither be inserted nor held, because of their names."""
+    names = [repr(name) for name in sorted(unknown) if not is_plain(name)]
+    said = (
+        f"nothing limits {listed(names)}: the bank takes letters, digits and _ . @ + - in a name,"
+        " not first . @ + -: rename them in Slurm"
+    )
+    return [said] if names else []
 
 
 def allocate_unknown(bank: Bank, result: Result, paid_for: set[str], *, dry_run: bool) -> list[str]:

@@ -17,7 +17,7 @@ from bank.operations.files import log, newest, only_one
 from bank.operations.limits import hold_limit_name
 from bank.operations.periods import Opening
 from bank.operations.places import changed_places, with_all_below
-from bank.operations.strangers import strangers, unknown_accounts
+from bank.operations.strangers import cannot_be_named, strangers, unknown_accounts
 from bank.policy import moving_in, tree
 from bank.policy import periods as calendar
 from bank.policy.comparison import HOLD, Compared, Seen, Site, compare
@@ -154,6 +154,7 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
     site = _site(bank, slurm)
     compared = [compare(one._replace(is_ours=one.name in ours), site) for one in seen.values()]
     claimed = {held.account for held in adopted if held.why == moving_in.CHOSEN}
+    unknown = _unknown(bank, selection, slurm) & set(seen)
     wrong = selection.wrong_choices + [
         f"ours:{name}: there is no hold on {name} that could be somebody else's"
         for name in sorted(choices.ours - claimed)
@@ -173,11 +174,16 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
         extra_columns=[name for name in old.columns if name not in COLUMNS],
         lost=old.lost,
         gone=[name for name, one in seen.items() if one.taken and not one.raw],
-        unknown=sorted(_unknown(bank, selection, slurm) & set(seen)),
+        unknown=sorted(unknown),
         adopted=adopted,
         others=others,
         compared=compared,
-        notes=[*notes, *_stopped_by_parents(selection.taken, compared, slurm)],
+        notes=[
+            *notes,
+            *moving_in.notes(list(seen.values()), site, is_end_told=_is_end_told(bank)),
+            *cannot_be_named(unknown),
+            *_stopped_by_parents(selection.taken, compared, slurm),
+        ],
     )
     return _Plan(selection, adopted, report)
 
@@ -187,6 +193,10 @@ def _undecided(rows: list[dict[str, Any]], selection: Selection) -> set[str]:
     numbers = {row.number for row in selection.unusable}
     unusable = {name_in_slurm(row["account"]) for row in rows if row["id"] in numbers}
     return {name for name in unusable if name} | {one.account for one in selection.conflicts}
+
+
+def _is_end_told(bank: Bank) -> bool:
+    return bank.settings.check_dates and bool(bank.settings.notify_command)
 
 
 def _ask(bank: Bank) -> tuple[list[tuple[Cluster, Associations]], list[str]]:

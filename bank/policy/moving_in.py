@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.errors import InputError
-from bank.ledger.names import is_plain
-from bank.policy.comparison import Seen, was_over
+from bank.ledger.amounts import format_su
+from bank.ledger.names import is_plain, listed
+from bank.policy.comparison import Seen, Site, was_over
 from bank.policy.predecessor import COLUMNS, Row, checked_row, name_in_slurm
 
 _OUT, _OURS = "out:", "ours:"
@@ -231,3 +232,36 @@ def _whose(seen: Seen, *, is_sure: bool, ours: frozenset[str]) -> tuple[str, boo
     if was_over(seen):
         return "they are over their limits", True, ""
     return "its row does not tell of it", False, choose
+
+
+def notes(seen: Sequence[Seen], site: Site, *, is_end_told: bool) -> list[str]:
+    """Say what else the first pass does, or nobody does any more, that no comparison shows.
+
+    Args:
+        seen: every account.
+        site: what is the same for all of them.
+        is_end_told: whether people are told of the ends of periods.
+    """
+    ended = [one for one in seen if one.taken is not None and one.taken.limit and one.ended_on]
+    is_renewed = site.on_end == "renew"
+    forgiven = [f"{one.name} ({format_su(one.used)})" for one in ended if one.used]
+    told = [one.name for one in ended]
+    left_out = [
+        one.name
+        for one in seen
+        if one.taken is None and one.rows and one.raw and is_plain(one.name)
+    ]
+    found = []
+    if is_renewed and forgiven:
+        found.append(
+            "ON_END = 'renew': the first pass begins a new period where the old one is over, and"
+            f" forgives the SUs used so far: {listed(forgiven)}"
+        )
+    if is_end_told and told and not is_renewed:
+        found.append(
+            "CHECK_DATES and NOTIFY_COMMAND: the first pass tells that the period is over of"
+            f" {listed(told)}; set NOTIFY_COMMAND after it if nobody is to be told"
+        )
+    if left_out and site.unknown_accounts == "report":
+        found.append(f"nothing limits {listed(left_out)} until somebody inserts them")
+    return found

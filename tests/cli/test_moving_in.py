@@ -1,6 +1,7 @@
 """The command that takes the predecessor's database over: what it says, and its exit status."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_refuses_with_each_choice_as_it_is_to_be_typed(migrate: Command, tmp_pat
     lines = done.out.splitlines()
     assert lines[-1] == f"{tmp_path}/bank.db is not taken over: nothing was written"
     assert any(line.endswith("keep one with --choose 3 or --choose 4") for line in lines)
-    assert any(line.endswith("or leave it out with --choose out:5") for line in lines)
+    assert any("leave it out with --choose out:5 and insert" in line for line in lines)
 
 
 def test_takes_over_what_was_chosen_and_says_what_differs(migrate: Command, tmp_path: Path) -> None:
@@ -106,3 +107,69 @@ def test_nothing_is_to_be_chosen_in_a_database_of_the_bank(command: Command) -> 
     done = command("migrate", "--choose", "7")
     assert done.status == 1
     assert "nothing_to_choose" in done.err
+
+
+def test_a_missing_file_is_said_before_an_empty_bank_is_made(
+    migrate: Command, tmp_path: Path
+) -> None:
+    for left in tmp_path.glob("bank.db*"):
+        left.unlink()
+    done = migrate("--choose", "4", "--dry-run")
+    assert done.status == 1
+    assert f"there is no database at {tmp_path}/bank.db: copy the predecessor's" in done.err
+    done = migrate("--dry-run")
+    assert done.status == 0
+    assert "that is an empty bank, because there is nothing yet: to move in, copy" in done.out
+    assert not list(tmp_path.glob("bank.db*"))
+
+
+@pytest.mark.parametrize("choose", [[], ["--choose", "4,out:5"]])
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("DB_TABLE_NAME", "crc", "holds a table sbank and is not the bank's"),
+        ("DATABASE", "/nowhere/at/all.db", "the directory of DATABASE, /nowhere/at, is not there"),
+    ],
+)
+def test_a_rehearsal_refuses_what_the_takeover_does(
+    migrate: Command, settings: Path, choose: list[str], setting: str, value: str, said: str
+) -> None:
+    text = "".join(
+        line for line in settings.read_text().splitlines(True) if not line.startswith(setting)
+    )
+    settings.write_text(f"{text}{setting} = {value!r}\n")
+    for more in ([], ["--dry-run"]):
+        done = migrate(*choose, *more)
+        assert (done.status, said in done.err) == (78, True), done
+
+
+@pytest.mark.parametrize("choose", [[], ["--choose", "4,out:5"]])
+def test_a_rehearsal_refuses_where_nothing_can_be_written(
+    migrate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choose: list[str]
+) -> None:
+    access = os.access
+
+    # Root may write everywhere but on a read-only file system, which a test cannot mount.
+    def is_allowed(path: str, mode: int) -> bool:
+        return path != str(tmp_path) and access(path, mode)
+
+    monkeypatch.setattr(os, "access", is_allowed)
+    for more in ([], ["--dry-run"]):
+        done = migrate(*choose, *more)
+        assert (done.status, f"{tmp_path} cannot be written" in done.err) == (77, True), done
+
+
+@pytest.mark.parametrize("verb", [["list"], ["enforce"], ["verify"], ["balance", "test1"]])
+def test_every_verb_says_that_the_predecessors_database_is_to_be_migrated(
+    migrate: Command, capfd: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    del migrate
+    assert run(slurm_bank.__doc__ or "", verb) == 78
+    assert "is the predecessor's database: take it over with" in capfd.readouterr().err
+
+
+def test_a_database_of_the_predecessor_is_no_backup(command: Command, tmp_path: Path) -> None:
+    make_old_database(tmp_path / "old.db", [old_row(1, "test1", 10)])
+    done = command("restore", str(tmp_path / "old.db"), "--yes")
+    assert (done.status, "old.db is not a copy of the bank" in done.err) == (65, True)
+    assert "correct DATABASE" not in done.err

@@ -533,6 +533,54 @@ def test_a_hold_on_an_account_without_a_row_is_left_alone(old: Bank, fake: FakeS
         take(old)
 
 
+# -- what no comparison shows ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check_dates", "on_end", "notify", "said"),
+    [
+        (True, "renew", "/bin/mail", ["ON_END = 'renew': the first pass begins"]),
+        (True, "report", "/bin/mail", ["CHECK_DATES and NOTIFY_COMMAND: the first pass tells"]),
+        (True, "report", "", []),
+        (False, "renew", "/bin/mail", []),
+    ],
+)
+def test_what_an_old_date_brings_is_said(
+    old: Bank, fake: FakeSlurm, *, check_dates: bool, on_end: str, notify: str, said: list[str]
+) -> None:
+    fake.use(fake.add_user("test1"), 90 * SU)
+    make(
+        old,
+        old_row(1, "test1", 100),
+        old_row(2, "proj", 100, date=old.today()),
+        old_row(3, "dept", -1),
+    )
+    settings = old.settings._replace(check_dates=check_dates, on_end=on_end, notify_command=notify)
+    notes = take(old._replace(settings=settings), dry_run=True).notes
+    assert [note[: len(start)] for note, start in zip(notes, said, strict=True)] == said
+    assert all("test1" in note and "proj" not in note for note in notes)
+    assert on_end != "renew" or all("test1 (90)" in note for note in notes)
+
+
+@pytest.mark.parametrize("policy", ["report", "hold", "allocate"])
+def test_accounts_that_the_bank_cannot_name_are_said(
+    old: Bank, fake: FakeSlurm, policy: str
+) -> None:
+    for name in ("t\u00e9st", "x y", "-h"):
+        fake.add_account(name)
+    make(old, old_row(17, "x y", 5), old_row(18, "test1", None))
+    old = old._replace(settings=old.settings._replace(unknown_accounts=policy))
+    report = take(old, "out:17,out:18")
+    said = "nothing limits '-h', 't\u00e9st', 'x y': the bank takes"
+    assert [note for note in report.notes if note.startswith(said)] != []
+    inserted = [note for note in report.notes if "test1 until somebody inserts" in note]
+    assert bool(inserted) == (policy == "report")
+    (done,) = enforce(old)
+    assert [note for note in done.notes if note.startswith(said)] != []
+    (done,) = enforce(old, only="proj")
+    assert [note for note in done.notes if note.startswith(said)] == []
+
+
 # -- the comparison ----------------------------------------------------------------------------
 
 ROWS = st.fixed_dictionaries(
