@@ -218,7 +218,8 @@ def test_moving_in_happens_as_its_page_says(lab: Lab, tmp_path: Path) -> None:
     }
     for place in places.values():
         place.mkdir()
-    old = tmp_path / "etc" / "slurm_bank.db"
+    old = tmp_path / "etc" / "database" / "slurm_bank.db"
+    old.parent.mkdir()
     rows = [
         old_row(1, "physics", 10, upper_limit_informed=1, max_limit_informed=1),
         old_row(2, "Biology", 5000),
@@ -235,7 +236,8 @@ def test_moving_in_happens_as_its_page_says(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "cron.d" / "slurm_bank").write_text("the old one\n")
     environment = environment_for(lab, tmp_path / "var")
     type_all((ROOT / "docs" / "moving-in.md").read_text(encoding="utf-8"), lab, environment, places)
-    # The way back leads to what was there.
+    # The way back leads to what was there, and keeps what came in its place.
+    assert sorted(one.name for one in tmp_path.glob("etc*")) == ["etc", "etc.new"]
     assert read_rows(old) == before
     assert (tmp_path / "cron.d" / "slurm_bank").read_text() == "the old one\n"
 
