@@ -147,7 +147,8 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
     slurm, notes = _ask(bank)
     seen = _seen(bank, rows, selection, slurm)
     # What is not decided yet is in none of the lists.
-    for name in _undecided(rows, selection):
+    undecided = _undecided(rows, selection)
+    for name in undecided:
         seen.pop(name, None)
     adopted, others = _holds(bank, seen, slurm, choices)
     ours = {held.account for held in adopted}
@@ -157,7 +158,7 @@ def _planned(bank: Bank, old: OldTable, choices: Choices, *, dry_run: bool) -> _
     unknown = _unknown(bank, selection, slurm) & set(seen)
     wrong = selection.wrong_choices + [
         f"ours:{name}: there is no hold on {name} that could be somebody else's"
-        for name in sorted(choices.ours - claimed)
+        for name in sorted(choices.ours - claimed - undecided)
     ]
     report = Report(
         database=bank.settings.database,

@@ -17,7 +17,6 @@ from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.movements import Command
 from bank.operations.takeover import Report
-from bank.policy.moving_in import HOLD_LIMITS
 from bank.settings import Settings
 from bank.slurm.command import Slurm
 from bank.store import accounts, read
@@ -458,7 +457,9 @@ def test_a_hold_that_nobody_accounts_for_stays_until_somebody_says_whose_it_is(
     assert fake.limits["test1"] == {LIMIT: 0}
 
 
-@pytest.mark.parametrize("limit", HOLD_LIMITS)
+@pytest.mark.parametrize(
+    "limit", ["GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs"]
+)
 def test_a_hold_by_another_limit_is_found_and_moved(old: Bank, fake: FakeSlurm, limit: str) -> None:
     fake.use(fake.add_user("test1"), 12 * SU)
     fake.limits["test1"][limit] = 0
@@ -524,6 +525,14 @@ def test_a_row_is_about_no_account_but_its_own(
     assert (report.adopted, [held.account for held in report.others]) == ([], [name])
 
 
+def test_a_hold_can_be_chosen_before_the_row_is(old: Bank, fake: FakeSlurm) -> None:
+    fake.limits["test1"][LIMIT] = 0
+    make(old, old_row(1, "test1", None))
+    report = take(old, "ours:test1,ours:proj")
+    assert (len(report.unusable), report.is_refused) == (1, True)
+    assert [line.partition(" ")[0] for line in report.wrong_choices] == ["ours:proj:"]
+
+
 def test_a_hold_on_an_account_without_a_row_is_left_alone(old: Bank, fake: FakeSlurm) -> None:
     fake.limits["dept"][LIMIT] = 0
     make(old, old_row(1, "test1", 10))
@@ -558,7 +567,8 @@ def test_what_an_old_date_brings_is_said(
     settings = old.settings._replace(check_dates=check_dates, on_end=on_end, notify_command=notify)
     notes = take(old._replace(settings=settings), dry_run=True).notes
     assert [note[: len(start)] for note, start in zip(notes, said, strict=True)] == said
-    assert all("test1" in note and "proj" not in note for note in notes)
+    assert all("test1" in note for note in notes)
+    assert not any(name in note for note in notes for name in ("proj", "dept"))
     assert on_end != "renew" or all("test1 (90)" in note for note in notes)
 
 
@@ -588,7 +598,7 @@ ROWS = st.fixed_dictionaries(
         "limit": st.sampled_from([-1, 0, 1, 2, 3]),
         "used": st.sampled_from([0, 1, 3599, 3600, 3601, 7199, 7200, 7201, 4 * 3600]),
         "is_told": st.booleans(),
-        "is_held": st.booleans(),
+        "held_by": st.sampled_from([None, LIMIT, "GrpJobs"]),
         "name": st.sampled_from(["{}", "B{}", "{}" + "x" * 30]),
         "parent": st.sampled_from(["root", "dept"]),
         "has_row": st.booleans(),
@@ -634,8 +644,8 @@ def test_the_first_pass_does_what_the_comparison_says(
             fake.add_account(name.lower(), row["parent"])
             fake.use(fake.add_user(name.lower()), row["used"])
             fake.running[name.lower()] = row["running"]
-            if row["is_held"]:
-                fake.limits[name.lower()][LIMIT] = 0
+            if row["held_by"]:
+                fake.limits[name.lower()][row["held_by"]] = 0
             if row["has_row"]:
                 flag = {"max_limit_informed": row["is_told"], "date": row["date"]}
                 written.append(old_row(number, name, row["limit"], **flag))
@@ -648,7 +658,7 @@ def test_the_first_pass_does_what_the_comparison_says(
         said = {one.account: one.new for one in report.compared}
         held = {name for name, new in said.items() if new == "hold"}
         # One that somebody else holds already is left to them.
-        others = {one.account for one in report.others}
+        others = {one.account for one in report.others if one.limit == LIMIT}
         assert set(done.held) == held - others
         assert set(done.released) == {name for name, new in said.items() if new == "release"}
         assert all(one.is_same or one.why for one in report.compared)
