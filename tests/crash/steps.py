@@ -15,14 +15,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import slurm_bank
 from bank.cli.main import run
+from tests.children import FAILED, in_child, status_of
 
 Act = Callable[[], None]
 _FILE_OPERATIONS = ("open", "write", "fsync", "fchown", "unlink", "link", "rename", "replace")
@@ -235,34 +234,24 @@ def start(
         A function that waits for its end.
     """
     files = [os.memfd_create(name) for name in ("out", "err", "trace")]
-    with warnings.catch_warnings():
-        # Newer Pythons warn of threads; the child uses none of what the test runner's hold.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            sys.stdout = open(files[0], "w", encoding="utf-8")  # noqa: PTH123, SIM115
-            sys.stderr = open(files[1], "w", encoding="utf-8")  # noqa: PTH123, SIM115
-            os.environ.update({"SLURM_BANK_SETTINGS": str(settings), **(environment or {})})
-            prepare()
-            steps = Steps(at, act, files[2])
-            _count_sql(steps)
-            _count_commands(steps)
-            _count_files(steps)
-            status = run(slurm_bank.__doc__ or "", argv)
-        except BaseException:  # noqa: BLE001 -- whatever it is, the parent must see it
-            traceback.print_exc(file=sys.stderr)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+
+    def work() -> int:
+        sys.stdout = open(files[0], "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        sys.stderr = open(files[1], "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        os.environ.update({"SLURM_BANK_SETTINGS": str(settings), **(environment or {})})
+        prepare()
+        steps = Steps(at, act, files[2])
+        _count_sql(steps)
+        _count_commands(steps)
+        _count_files(steps)
+        return run(slurm_bank.__doc__ or "", argv)
+
+    child = in_child(work)
 
     def wait() -> Ended:
-        _, how = os.waitpid(child, 0)
+        status = status_of(child)
         out, err, trace = (_text(descriptor) for descriptor in files)
-        status = os.waitstatus_to_exitcode(how)
-        assert status in (-signal.SIGKILL, *range(99)), f"{argv} ended with {status}: {err}"
+        assert status in (-signal.SIGKILL, *range(FAILED)), f"{argv} ended with {status}: {err}"
         lines = trace.splitlines()
         return Ended(
             None if status < 0 else status,
