@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from freezegun import freeze_time
 
 from bank.errors import SlurmError
 from tests.cli.conftest import Command
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import frozen
 
 README = Path(__file__).parents[2] / "README.md"
 LAST_DAY, DAY_AFTER = "2027-01-01T12:00:00", "2027-01-02T12:00:00"
@@ -19,7 +19,7 @@ ENDED = "Account test1: its period began on 2026-01-01 and ended on 2027-01-01, 
 @pytest.fixture
 def opened(command: Command) -> Command:
     """A bank in which test1 has 100 SUs and test2 no limit, since the first of January 2026."""
-    with freeze_time("2026-01-01T12:00:00"):
+    with frozen("2026-01-01T12:00:00"):
         assert command("insert", "test1", "100").status == 0
         assert command("insert", "test2", "-1").status == 0
     return command
@@ -41,7 +41,7 @@ def add_settings(settings: Path, *lines: str) -> None:
     ],
 )
 def test_when_a_period_ends(opened: Command, verb: str, day: str, said: str) -> None:
-    with freeze_time(day):
+    with frozen(day):
         done = opened(verb, "test1")
     assert (done.status, done.err) == (0, "")
     sentence = done.out.splitlines()[-1]
@@ -49,14 +49,14 @@ def test_when_a_period_ends(opened: Command, verb: str, day: str, said: str) -> 
 
 
 def test_it_is_said_where_an_end_means_nothing(opened: Command) -> None:
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         done = opened("check_end_of_date_limit", "test2")
     assert done.out.endswith("1 day ago; it has no limit to end with it\n")
     assert done.out.count("\n") == 1
 
 
 def test_for_programs(opened: Command) -> None:
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         answers = [
             json.loads(opened(verb, "test1", "--json").out)
             for verb in ("check_end_of_date_limit", "three_month_check")
@@ -92,7 +92,7 @@ def test_what_is_done_at_the_end(
     opened: Command, fake: FakeSlurm, settings: Path, on_end: str, note: str, after: str
 ) -> None:
     add_settings(settings, f"ON_END = '{on_end}'")
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         rehearsed = opened("check_end_of_date_limit", "test1", "--dry-run")
         assert rehearsed.out == note.replace("were", "would be") + "\n" + ENDED
         assert fake.limits["test1"] == {}
@@ -106,7 +106,7 @@ def test_a_pass_does_it_for_all_where_it_is_switched_on(
     opened: Command, fake: FakeSlurm, settings: Path
 ) -> None:
     add_settings(settings, "ON_END = 'hold'")
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         assert "periods" not in opened("enforce").out
         add_settings(settings, "CHECK_DATES = True")
         assert "1 held now" in opened("enforce").out
@@ -143,7 +143,7 @@ def test_without_slurm_the_end_is_said_and_nothing_is_done(
         raise SlurmError("no answer")
 
     monkeypatch.setattr("bank.operations.clusters.run", fail)
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         done = opened("check_end_of_date_limit", "test1")
         assert (done.status, done.out) == (69, ENDED)
         assert "no answer" in done.err
@@ -165,7 +165,7 @@ def test_what_comes_about_is_told_by_the_verb_that_saw_it(
         lines = file.read_text().splitlines() if file.exists() else []
         return [json.loads(line)["event"] for line in lines]
 
-    with freeze_time("2026-10-20T12:00:00"):
+    with frozen("2026-10-20T12:00:00"):
         for options in (("--dry-run",), (), ()):
             assert opened("three_month_check", "test1", *options).status == 0
             assert told() == ([] if options else ["period_ending"])
@@ -175,7 +175,7 @@ def test_what_comes_about_is_told_by_the_verb_that_saw_it(
         done = opened("enforce")
         assert done.status == 0
         assert told() == ["period_ending", "lower_limit", "upper_limit"]
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         opened("check_end_of_date_limit", "test1")
         assert told()[3:] == ["period_ended"]
         program.chmod(0o777)
@@ -202,7 +202,7 @@ def test_the_program_of_the_readme_tells_every_event(
     add_settings(settings, f"NOTIFY_COMMAND = '{program}'", "CHECK_DATES = True")
     fake.use(fake.add_user("test1"), 100 * 3600)
     for day in (LAST_DAY, DAY_AFTER):
-        with freeze_time(day):
+        with frozen(day):
             assert opened("enforce").err == ""
     mails = (tmp_path / "mail").read_text()
     subjects = [line for line in mails.splitlines() if line.startswith("Subject: ")]
@@ -217,7 +217,7 @@ def test_the_program_of_the_readme_tells_every_event(
     # It fails where sendmail does.
     fake.use(fake.add_user("test2"), 1)
     sendmail.chmod(0o644)
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         assert opened("modify", "test2", "0").status == 0
         assert "1 of 1 events could not be told" in opened("enforce").err
 

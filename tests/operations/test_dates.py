@@ -13,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from freezegun import freeze_time
 
 from bank.errors import Refusal
 from bank.operations import dates, movements, periods, releases, upkeep
@@ -24,6 +23,7 @@ from bank.store import accounts, connect, read
 from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import frozen
 from tests.operations.conftest import SU
 
 HELD = {"GrpTRESMins=cpu": 0}
@@ -62,18 +62,18 @@ def dated(bank: Bank) -> Bank:
 
 
 def insert(bank: Bank, name: str, su: int | None, *, day: str = BEGAN) -> None:
-    with freeze_time(f"{day}T12:00:00"):
+    with frozen(f"{day}T12:00:00"):
         movements.insert(bank, Command("insert", name, None if su is None else su * SU))
 
 
 def do(bank: Bank, day: str, verb: str, name: str = "test1", su: int | None = None) -> Any:  # noqa: ANN401
     amount = None if su is None else su * SU
-    with freeze_time(f"{day}T12:00:00"):
+    with frozen(f"{day}T12:00:00"):
         return getattr(movements, verb)(bank, Command(verb, name, amount, force=verb == "delete"))
 
 
 def enforce(bank: Bank, day: str, at: str = "12:00", **options: Any) -> Outcome:  # noqa: ANN401
-    with freeze_time(f"{day}T{at}:00"):
+    with frozen(f"{day}T{at}:00"):
         return run_pass(bank, **options)
 
 
@@ -241,14 +241,14 @@ def test_days_of_23_and_25_hours(
     started_on = (last_day - timedelta(days=30)).date().isoformat()
     insert(bank, "test1", 10, day=started_on)
     assert began(bank) == started_on
-    # Twice an hour, from the day before the short or long one to the day after it.
     midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone))
     after = (last_day + timedelta(days=1)).replace(tzinfo=ZoneInfo(zone))
     hours = (after.timestamp() - midnight.timestamp()) / 3600
     assert hours in (23, 25)
-    for half_hours in range(-48, 80):
+    # Twice an hour around its beginning, when the clock is changed, and around its end.
+    for half_hours in (*range(-3, 10), *range(43, 54)):
         instant = midnight.timestamp() + half_hours * 1800
-        with freeze_time(datetime.fromtimestamp(instant, ZoneInfo("UTC"))):
+        with frozen(datetime.fromtimestamp(instant, ZoneInfo("UTC"))):
             run_pass(bank)
         is_over = instant >= after.timestamp()
         if on_end == "hold":
@@ -276,7 +276,7 @@ def test_one_pass_a_day_at_an_awkward_hour(
         day = datetime.fromisoformat("2026-03-01") + timedelta(days=days)
         local = datetime.fromisoformat(f"{day.date()}T{at}").replace(tzinfo=ZoneInfo(zone))
         # At an hour that does not exist cron runs an hour later.
-        with freeze_time(local.astimezone(ZoneInfo("UTC"))):
+        with frozen(local.astimezone(ZoneInfo("UTC"))):
             run_pass(bank)
         expected = datetime.fromisoformat("2026-03-01") + timedelta(days=days // 10 * 10)
         assert began(bank) == expected.date().isoformat(), day
@@ -400,7 +400,7 @@ def test_three_months_are_told_once_a_period(bank: Bank, fake: FakeSlurm) -> Non
     insert(bank, "test1", 10)
 
     def ask(day: str) -> str | None:
-        with freeze_time(f"{day}T12:00:00"):
+        with frozen(f"{day}T12:00:00"):
             return str(dates.three_months(bank, "test1", dry_run=False)["event"])
 
     assert ask("2026-10-02") == "None"
@@ -419,11 +419,18 @@ def test_three_months_are_told_once_a_period(bank: Bank, fake: FakeSlurm) -> Non
 # -- what else begins or ends ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verbs", [["modify"], ["reset_usage"], ["delete", "insert"]])
-def test_a_new_period_lets_go(dated: Bank, fake: FakeSlurm, verbs: Sequence[str]) -> None:
+@pytest.fixture
+def over_and_held(dated: Bank) -> Bank:
+    """One that holds test1, the period of which is over on the day after."""
     bank = settled(dated, on_end="hold")
     insert(bank, "test1", 10)
     enforce(bank, DAY_AFTER)
+    return bank
+
+
+@pytest.mark.parametrize("verbs", [["modify"], ["reset_usage"], ["delete", "insert"]])
+def test_a_new_period_lets_go(over_and_held: Bank, fake: FakeSlurm, verbs: Sequence[str]) -> None:
+    bank = over_and_held
     assert fake.limits["test1"] == HELD
     for verb in verbs:
         do(bank, "2027-03-01", verb, su=10 if verb in ("modify", "insert") else None)
@@ -434,52 +441,44 @@ def test_a_new_period_lets_go(dated: Bank, fake: FakeSlurm, verbs: Sequence[str]
     assert upkeep.verify(bank) == []
 
 
-def test_a_rehearsed_modify_says_that_it_lets_go(dated: Bank, fake: FakeSlurm) -> None:
-    bank = settled(dated, on_end="hold")
-    insert(bank, "test1", 10)
-    enforce(bank, DAY_AFTER)
-    with freeze_time(DAY_AFTER):
+def test_a_rehearsed_modify_says_that_it_lets_go(over_and_held: Bank, fake: FakeSlurm) -> None:
+    bank = over_and_held
+    with frozen(DAY_AFTER):
         answer = movements.modify(bank, Command("modify", "test1", 20 * SU, dry_run=True))
     assert answer["held"] == "no"
     assert fake.limits["test1"] == HELD
 
 
 def test_an_account_deleted_while_its_period_is_over_stays_held_until_it_is_let_go(
-    dated: Bank, fake: FakeSlurm
+    over_and_held: Bank, fake: FakeSlurm
 ) -> None:
-    bank = settled(dated, on_end="hold")
-    insert(bank, "test1", 10)
-    enforce(bank, DAY_AFTER)
+    bank = over_and_held
     do(bank, DAY_AFTER, "delete")
     assert fake.limits["test1"] == HELD
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         releases.release_hold(bank, "test1", reason="", dry_run=False)
     assert fake.limits["test1"] == {}
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_release_hold_does_not_let_go_what_is_over(
-    dated: Bank, fake: FakeSlurm, dry_run: bool
+    over_and_held: Bank, fake: FakeSlurm, dry_run: bool
 ) -> None:
-    bank = settled(dated, on_end="hold")
-    insert(bank, "test1", 10)
-    enforce(bank, DAY_AFTER)
-    with freeze_time(DAY_AFTER), pytest.raises(Refusal, match="its period ended on 2027-01-01; "):
+    bank = over_and_held
+    with frozen(DAY_AFTER), pytest.raises(Refusal, match="its period ended on 2027-01-01; "):
         releases.release_hold(bank, "test1", reason="", dry_run=dry_run)
     assert fake.limits["test1"] == HELD
 
 
 def test_a_hold_by_hand_outlives_the_period_and_its_end_outlives_it(
-    dated: Bank, fake: FakeSlurm
+    over_and_held: Bank, fake: FakeSlurm
 ) -> None:
-    bank = settled(dated, on_end="hold")
-    insert(bank, "test1", 10)
-    enforce(bank, DAY_AFTER)
+    bank = over_and_held
     do(bank, DAY_AFTER, "hold")
     assert standing(bank).account.hold_reason == "ordered by ada"
     # Its period is over as well: lifting the one leaves the other.
     with (
-        freeze_time(DAY_AFTER),
+        frozen(DAY_AFTER),
         pytest.raises(Refusal, match="the hold by hand is lifted, but its period ended on"),
     ):
         releases.release_hold(bank, "test1", reason="", dry_run=False)
@@ -487,7 +486,7 @@ def test_a_hold_by_hand_outlives_the_period_and_its_end_outlives_it(
     do(bank, DAY_AFTER, "hold")
     do(bank, "2027-01-05", "modify", su=10)
     assert fake.limits["test1"] == HELD
-    with freeze_time("2027-01-05"):
+    with frozen("2027-01-05"):
         releases.release_hold(bank, "test1", reason="", dry_run=False)
     assert fake.limits["test1"] == {}
 
@@ -558,7 +557,7 @@ def test_nothing_is_renewed_while_use_may_be_unread(dated: Bank, fake: FakeSlurm
     del fake
     bank = settled(dated, on_end="renew")
     insert(bank, "test1", 10)
-    with freeze_time(DAY_AFTER):
+    with frozen(DAY_AFTER):
         report = dates.check_periods(bank, None, is_asked=False, is_all_read=False, dry_run=False)
     assert report.notes == ["no period is renewed before all clusters were read"]
     assert began(bank) == BEGAN
