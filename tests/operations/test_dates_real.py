@@ -13,7 +13,7 @@ _DAY_MICROSECONDS = 86_400_000_000
 def test_jobs_wait_when_the_period_is_over_and_start_with_the_next(branch: Branch) -> None:
     branch.set(check_dates=True, on_end="hold", proposal_length_days=10)
     today = branch.bank
-    branch.bank = today._replace(clock=lambda: today.clock() - 11 * _DAY_MICROSECONDS)
+    branch.bank = today._replace(clock=lambda: today.clock() - 12 * _DAY_MICROSECONDS)
     branch.open("acc")
     branch.bank = today
     done = branch.enforce()
@@ -45,6 +45,8 @@ def test_thresholds_are_told_once_while_jobs_run(branch: Branch, tmp_path: Path)
         lines = file.read_text().splitlines() if file.exists() else []
         return [json.loads(line)["id"] for line in lines]
 
+    # A good part at once: then one job after the other comes by every threshold.
+    branch.run("acc", cpus=3)
     seen: set[str] = set()
     while not branch.standing("acc").holds:
         branch.run("acc")

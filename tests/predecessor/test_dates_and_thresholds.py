@@ -12,7 +12,7 @@ import pytest
 
 import slurm_bank
 from bank.operations import dates, looking, movements
-from bank.operations.bank import Bank, microseconds_now
+from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.movements import Command as Movement
 from bank.store import notices
@@ -23,15 +23,23 @@ from tests.operations.conftest import insert
 from tests.predecessor.conftest import HELD, SU
 
 DAY = 86_400_000_000
+# The first of January 2026, 12:00 UTC: no day that a test counts begins or ends near it.
+NOON = 1_767_268_800_000_000
 Row = Callable[[str], tuple[Any, ...]]
 
 
+@pytest.fixture
+def bank(bank: Bank) -> Bank:
+    """The bank at noon."""
+    return bank._replace(clock=lambda: NOON)
+
+
 def later(bank: Bank, days: int, **settings: object) -> Bank:
-    """Return the bank so many days from now, with CHECK_DATES and other settings."""
+    """Return the bank so many days after that, with CHECK_DATES and other settings."""
     changed = {"check_dates": True, **settings}
     return bank._replace(
         settings=bank.settings._replace(**changed),  # type: ignore[arg-type]
-        clock=lambda: microseconds_now() + days * DAY,
+        clock=lambda: NOON + days * DAY,
     )
 
 
