@@ -1,11 +1,10 @@
 """The site's program that tells people: whatever it does, the bank goes on. Real small programs."""
 
 import os
-import signal
 import stat
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,16 @@ EVENT = '{"id": "test1/lower_limit/1", "event": "lower_limit"}\n'
 # Long enough that only what never ends is ended for it.
 LONG, SHORT = 30, 0.3
 Make = Callable[[str], str]
+# Lines that write down the program's own number, in a file that is whole when it is there.
+SELF = "echo $$ > $d/$$; mv $d/$$ $d/self"
+# One that starts what does the same, and goes on until the program's file is removed.
+WRITE_CHILD = "d=$0; echo $$ > $d/$$; mv $d/$$ $d/child"
+CHILD = f"sh -c '{WRITE_CHILD}; while test -e $d/tell; do sleep 0.1; done' $d"
+AWAIT_CHILD = "until test -e $d/child; do sleep 0.01; done"
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
+def make(tmp_path: Path) -> Iterator[Make]:
     """Make a program of shell lines."""
     # pytest's own directories may be open to others where the umask is.
     tmp_path.chmod(0o755)
@@ -31,7 +36,9 @@ def make(tmp_path: Path) -> Make:
         path.chmod(0o755)
         return str(path)
 
-    return program
+    yield program
+    # So that nothing goes on that got away.
+    (tmp_path / "tell").unlink(missing_ok=True)
 
 
 def is_running(pid: int) -> bool:
@@ -142,7 +149,7 @@ def test_what_it_prints_is_not_kept(make: Make) -> None:
 
 
 def test_one_that_hangs_is_ended_with_all_that_it_started(make: Make, tmp_path: Path) -> None:
-    path = make("sleep 600 & echo $! > $d/child; echo $$ > $d/self; wait")
+    path = make(f"{CHILD} & {AWAIT_CHILD}; {SELF}; wait")
     tell_in_vain(path, tmp_path / "self")
     for file in ("child", "self"):
         wait_until_gone(int((tmp_path / file).read_text()))
@@ -154,23 +161,17 @@ def test_one_that_does_not_heed_signals_is_ended(make: Make) -> None:
 
 
 def test_what_got_away_keeps_nobody_waiting(make: Make, tmp_path: Path) -> None:
-    path = make("setsid sleep 600 & echo $! > $d/child; sleep 600")
+    path = make(f"setsid {CHILD} & sleep 600")
     tell_in_vain(path, tmp_path / "child")
-    child = int((tmp_path / "child").read_text())
-    assert is_running(child)
-    os.kill(child, signal.SIGKILL)
+    assert is_running(int((tmp_path / "child").read_text()))
 
 
 def test_a_mailer_left_in_the_background_goes_on_and_is_not_waited_for(
     make: Make, tmp_path: Path
 ) -> None:
-    path = make("sleep 600 & echo $! > $d/child; exit 0")
-    began = time.monotonic()
+    path = make(f"{CHILD} & {AWAIT_CHILD}; exit 0")
     tell(path, EVENT, timeout_seconds=LONG)
-    assert time.monotonic() - began < LONG
-    child = int((tmp_path / "child").read_text())
-    assert is_running(child)
-    os.kill(child, signal.SIGKILL)
+    assert is_running(int((tmp_path / "child").read_text()))
 
 
 def test_an_interrupted_bank_leaves_no_program_behind(
@@ -181,7 +182,7 @@ def test_an_interrupted_bank_leaves_no_program_behind(
             pass
         raise KeyboardInterrupt
 
-    path = make("echo $$ > $d/new; mv $d/new $d/self; sleep 600")
+    path = make(f"{SELF}; sleep 600")
     monkeypatch.setattr("select.select", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tell(path, EVENT)
@@ -288,4 +289,5 @@ def test_nothing_is_left_open(make: Make) -> None:
     for _ in range(20):
         with pytest.raises(NotTold):
             tell(path, EVENT)
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    # What the test runner had open may be closed at any time.
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
