@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -69,6 +71,19 @@ def pytest_terminal_summary(
             terminalreporter.line(f"{report.nodeid}: {why}")
     if config.getoption("--no-slurm"):
         terminalreporter.section("the tests on a real Slurm cluster were NOT run", red=True)
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """An empty directory that every user may pass through.
+
+    Those of pytest are its user's alone. Opened to all, they are closed again by the next run of
+    pytest that this user starts on the machine.
+    """
+    with tempfile.TemporaryDirectory(prefix="bank-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture(scope="session")

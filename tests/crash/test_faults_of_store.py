@@ -18,6 +18,12 @@ NOBODY = 65534
 
 
 @pytest.fixture
+def tmp_path(public_directory: Path) -> Path:
+    """Where everything is, for a command that somebody else runs."""
+    return public_directory
+
+
+@pytest.fixture
 def world(lab: Lab, tmp_path: Path) -> World:
     """A bank with one account that has 10 SUs."""
     lab.make_account("stored")
@@ -114,9 +120,6 @@ def as_nobody() -> None:
 
 
 def test_database_that_may_not_be_written_is_said(world: World) -> None:
-    for directory in (world.directory, *world.directory.parents):
-        if not directory.stat().st_mode & 0o001:
-            directory.chmod(0o755)
     world.settings.chmod(0o644)
     world.database.chmod(0o644)
     status, line = said(world.run("add", "stored", "1", prepare=as_nobody))

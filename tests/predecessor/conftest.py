@@ -20,13 +20,16 @@ SU = 3600
 HELD = {"GrpTRESMins=cpu": 0}
 
 
-def open_to_all(directory: Path, settings: Path) -> None:
-    """Let everybody reach the settings and to read the database."""
-    for above in (directory, *directory.parents):
-        if not above.stat().st_mode & 0o001:
-            above.chmod(0o755)
+@pytest.fixture
+def tmp_path(public_directory: Path) -> Path:
+    """Where everything is, for a command that somebody else runs."""
+    return public_directory
+
+
+def open_to_all(settings: Path) -> None:
+    """Let everybody read the settings and the database."""
     settings.chmod(0o644)
-    for database in directory.rglob("bank.db"):
+    for database in settings.parent.rglob("bank.db"):
         database.chmod(0o644)
 
 

@@ -93,7 +93,7 @@ def test_60_who_may_not_use_the_database_is_told_and_no_shared_disk_is_taken(
     assert command("migrate").status == 0
     command("insert", "test1", "10")
     scripts = [shutil.copy(ROOT / name, tmp_path) for name in ("db_print.sh", "env.sh")]
-    open_to_all(tmp_path, settings)
+    open_to_all(settings)
     for mode, status in ((0o700, 78), (0o755, 69)):
         state.chmod(mode)
         for left in state.glob("bank.db-*"):

@@ -83,7 +83,7 @@ def test_65_who_may_not_write_the_database_changes_nothing_and_who_did_is_named(
     events = json.loads(command("history", "test1", "--json").out)
     actors = [event["actor"] for event in events if event["kind"] == "deposit"]
     assert actors == ["ada", pwd.getpwuid(1).pw_name]
-    open_to_all(tmp_path, settings)
+    open_to_all(settings)
     for verb in ("add", "modify", "withdraw"):
         assert steps.command(settings, verb, "test1", "5", prepare=as_nobody).status == 77
     assert command("get_sus", "test1").out == "Account test1 has 15 SUs\n"
