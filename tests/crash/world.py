@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 -- what is only passed on may be anything
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,21 @@ def check_slurm(world: World, original: Callable[[str], int | None]) -> None:
     ]
     assert world.query("SELECT account FROM usage_reset") == []
     assert world.query("SELECT count(*) FROM place WHERE held_by_others") == [(0,)]
+
+
+def left_behind(world: World) -> str:
+    """Return all that decides how the next command goes on, without times and numbers.
+
+    What was healed once need not be healed again.
+    """
+    tables = world.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    counts = [(name, world.query(f"SELECT count(*) FROM {name}")) for (name,) in tables]  # noqa: S608
+    shown = world.query("SELECT * FROM sbank ORDER BY 1") if ("sbank",) in tables else []
+    changes = ("slurm_limit",) in tables and world.query(
+        "SELECT account, intent, confirmed_at IS NULL FROM slurm_limit ORDER BY account"
+    )
+    files = {re.sub("[0-9]+", "", path.name) for path in world.directory.iterdir()}
+    return repr((counts, shown, changes, world.slurm(), sorted(files)))
 
 
 def forget_database(world: World) -> None:
