@@ -18,6 +18,9 @@ from tests.lab import Lab
 from tests.operations.branch import ADA, SU, Branch
 from tests.operations.test_controller_real import save_jobs, save_state
 
+# Two clusters are started for each test, and some wait for one that does not answer.
+pytestmark = pytest.mark.timeout(180)
+
 HELD = "AssocGrpCPUMinutesLimit"
 
 
@@ -116,7 +119,7 @@ def test_an_account_is_gone_only_where_no_cluster_has_it(here: Branch, there: Br
     there.lab.wait_for(lambda: not there.lab.run("squeue", "-h"), "the queue to be empty")
     there.sacctmgr("delete", "account", "where", "name=away", "cluster=other")
     assert [done.gone for done in enforce(here.bank)] == [["away"], ["away"]]
-    with pytest.raises(Refusal, match=f"no account nosuch on {here.lab.cluster}, other"):
+    with pytest.raises(Refusal, match="Slurm has no account nosuch: make it"):
         here.insert("nosuch", 1)
 
 
@@ -201,7 +204,7 @@ def test_one_dead_cluster_does_not_keep_the_other_from_being_held(
     here.let_second_pass()
     charged = alive.ran(before[0]) + dead.ran(before[1], cpus=9)
     how(dead.lab)
-    here.set(slurm_timeout_seconds=4)
+    here.set(slurm_timeout_seconds=10)
     said = command(here, "enforce", "--json")
     living, failed = json.loads(said.stdout)
     assert said.returncode in (69, 75), said
@@ -345,4 +348,5 @@ def command(branch: Branch, *arguments: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
