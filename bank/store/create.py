@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import re
 import sqlite3
+from types import ModuleType
 
 from bank import __version__
 from bank.errors import NotPermitted, SettingsError, StoreError
@@ -151,7 +153,7 @@ def bring_up(connection: sqlite3.Connection, database: Database, before: int, *,
         now: UTC microseconds.
     """
     for version in range(before + 1, NEWEST + 1):
-        module = importlib.import_module(f"bank.store.migrations.{_NAMES[version]}")
+        module = _migration(version)
         for statement in module.statements(database.accounts_table):
             connection.execute(statement)
         connection.execute(
@@ -159,6 +161,20 @@ def bring_up(connection: sqlite3.Connection, database: Database, before: int, *,
             " VALUES (?, ?, ?, ?)",
             (version, module.NAME, now, __version__),
         )
+
+
+def own_names(database: Database) -> set[str]:
+    """Return the names of all tables, indexes and triggers that the bank makes."""
+    return {
+        name
+        for version in _NAMES
+        for statement in _migration(version).statements(database.accounts_table)
+        for name in re.findall(r'^\s*CREATE (?:TABLE|INDEX|TRIGGER) "?(\w+)', statement)
+    }
+
+
+def _migration(version: int) -> ModuleType:
+    return importlib.import_module(f"bank.store.migrations.{_NAMES[version]}")
 
 
 def file_system(directory: str, mounts: str = "/proc/self/mounts") -> str:

@@ -19,7 +19,7 @@ from bank.store.connect import (
     is_predecessors,
 )
 from bank.store.copies import copy_to
-from bank.store.create import bring_up, hand_over
+from bank.store.create import bring_up, hand_over, own_names
 from bank.store.migrations import TABLES
 
 
@@ -66,7 +66,7 @@ def _read(connection: sqlite3.Connection, database: Database) -> OldTable | None
         return None
     cursor = connection.execute(f'SELECT * FROM "{database.accounts_table}" ORDER BY rowid')
     columns, rows = tuple(name for name, *_ in cursor.description), cursor.fetchall()
-    own = _own_names(database)
+    own = own_names(database)
     lost, clashes = [], []
     for kind, name, table, sql in connection.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
@@ -77,17 +77,6 @@ def _read(connection: sqlite3.Connection, database: Database) -> OldTable | None
         elif sql is not None and name.lower() in own:
             clashes.append(f"{kind} {name}")
     return OldTable(columns, rows, lost, clashes)
-
-
-def _own_names(database: Database) -> set[str]:
-    """Return the name of everything that the bank makes, in lower case."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        bring_up(connection, database, 0, now=0)
-        found = connection.execute("SELECT lower(name) FROM sqlite_master").fetchall()
-    finally:
-        connection.close()
-    return {name for (name,) in found}
 
 
 @contextmanager

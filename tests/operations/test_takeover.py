@@ -22,6 +22,7 @@ from bank.slurm.command import Slurm
 from bank.store import accounts, read
 from bank.store import takeover as stored
 from bank.store.connect import reading, writing
+from bank.store.create import own_names
 from bank.store.limits import find_limits
 from bank.store.migrations import TABLES
 from tests.fake_slurm import FakeSlurm, take_over
@@ -373,6 +374,8 @@ def test_own_tables_are_those_that_are_made(old: Bank) -> None:
     take(old)
     made = type_sql(old, "SELECT name FROM sqlite_master WHERE type = 'table'")
     assert {name for (name,) in made} == {*TABLES, "sbank"}
+    made = type_sql(old, "SELECT name FROM sqlite_master WHERE sql IS NOT NULL")
+    assert {name for (name,) in made} == own_names(old.database)
 
 
 def test_a_table_in_capitals_is_the_predecessors_too(old: Bank) -> None:
