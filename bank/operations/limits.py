@@ -10,19 +10,13 @@ from bank.operations.bank import Bank
 from bank.operations.changes import Change
 from bank.operations.clusters import Cluster
 from bank.policy import enforcement
-from bank.policy.enforcement import HELD, NATIVE_LIMIT, Ours
+from bank.policy.enforcement import HELD, HOLD_LIMITS, NATIVE_LIMIT, Ours
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
 from bank.store import limits
 from bank.store.connect import writing
 from bank.store.limits import Limit
-
-# Every limit that stops an account where it is 0, as far as the bank knows.
-_STOPS = (
-    NATIVE_LIMIT,
-    *("GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs"),
-)
 
 
 class Done(NamedTuple):
@@ -206,7 +200,7 @@ def _stopped_by_others(
         # Quick for the many that have none.
         if "=0(" in row.limits and any(
             assoc_mgr.limit(row, name) == HELD and (account, name) not in on_record
-            for name in _STOPS
+            for name in (NATIVE_LIMIT, *HOLD_LIMITS)
         ):
             yield account
 

@@ -21,7 +21,8 @@ from bank.operations.strangers import cannot_be_named, strangers, unknown_accoun
 from bank.policy import moving_in, tree
 from bank.policy import periods as calendar
 from bank.policy.comparison import HOLD, Compared, Seen, Site, compare
-from bank.policy.moving_in import HOLD_LIMITS, Choices, Conflict, Held, Selection, Unusable
+from bank.policy.enforcement import HOLD_LIMITS
+from bank.policy.moving_in import Choices, Conflict, Held, Selection, Unusable
 from bank.policy.predecessor import COLUMNS, Row, name_in_slurm
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import AccountRow, Associations

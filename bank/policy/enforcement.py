@@ -22,6 +22,8 @@ HELD_BY_OTHERS = "held_by_others"
 CHANGED_BY_OTHERS = "changed_by_others"
 
 HELD = 0
+# Every limit that ACCOUNT_HOLD may choose.
+HOLD_LIMITS = ("GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs")
 # The limit that ENFORCEMENT = 'limit' sets; the others that the bank sets are holds.
 NATIVE_LIMIT = "GrpTRESMins=billing"
 # What is counted and what is left are each cut off to whole minutes.

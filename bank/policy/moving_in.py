@@ -183,7 +183,6 @@ def _wrong_choices(
 
 
 # What the predecessor's ACCOUNT_HOLD could be, as sacctmgr takes it before "=0".
-HOLD_LIMITS = ("GrpTRESMins=cpu", "GrpTRES=cpu", "GrpTRESRunMins=cpu", "GrpJobs", "GrpSubmitJobs")
 CHOSEN = "somebody chose so"
 
 
