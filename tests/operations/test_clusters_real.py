@@ -312,7 +312,7 @@ def test_a_native_limit_on_each_cluster_is_its_own_use_and_all_that_is_left(
         one.wait_for_sacct(job)
     run_pass(here.bank)
     movements.modify(here.bank, Command("modify", "native", here.used("native")))
-    assert [one.limits("native")["GrpTRESMins"] for one in both] == ["billing=0"] * 2
+    assert [one.limits("native")["GrpTRESMins"] for one in both] == ["cpu=0"] * 2
     assert run_pass(here.bank).notes == []
     here.set(enforcement="hold")
     movements.add(here.bank, Command("add", "native", SU))

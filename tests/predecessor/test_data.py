@@ -117,7 +117,7 @@ def test_60_who_may_not_use_the_database_is_told_and_no_shared_disk_is_taken(
     for left in state.glob("bank.db*"):
         left.unlink()
     ended = steps.command(settings, "migrate", prepare=as_nobody)
-    assert (ended.status, "cannot be made by this user" in ended.err) == (77, True), ended
+    assert (ended.status, "cannot be written by this user" in ended.err) == (77, True), ended
     monkeypatch.setattr(create, "file_system", lambda directory: f"nfs4{directory[:0]}")
     done_at_last = command("migrate")
     assert (done_at_last.status, "shared file system (nfs4)" in done_at_last.err) == (78, True)
