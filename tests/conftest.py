@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,16 @@ def pytest_terminal_summary(
             terminalreporter.line(f"{report.nodeid}: {why}")
     if config.getoption("--no-slurm"):
         terminalreporter.section("the tests on a real Slurm cluster were NOT run", red=True)
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the machine be in UTC; a test that changes TZ calls time.tzset()."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

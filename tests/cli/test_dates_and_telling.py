@@ -11,6 +11,8 @@ from tests.cli.conftest import Command
 from tests.fake_slurm import FakeSlurm
 from tests.frozen import frozen
 
+pytestmark = pytest.mark.usefixtures("in_utc")
+
 README = Path(__file__).parents[2] / "README.md"
 LAST_DAY, DAY_AFTER = "2027-01-01T12:00:00", "2027-01-02T12:00:00"
 ENDED = "Account test1: its period began on 2026-01-01 and ended on 2027-01-01, 1 day ago\n"

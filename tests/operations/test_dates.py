@@ -5,7 +5,7 @@ Every period here has 365 days after its first one, unless said otherwise.
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,8 @@ from tests.fake_slurm import FakeSlurm
 from tests.frozen import frozen
 from tests.operations.conftest import SU
 
+pytestmark = pytest.mark.usefixtures("in_utc")
+
 HELD = {"GrpTRESMins=cpu": 0}
 # Of a period that begins on the first of January 2026.
 BEGAN, LAST_DAY, DAY_AFTER = "2026-01-01", "2027-01-01", "2027-01-02"
@@ -34,16 +36,6 @@ ZONES = {
     "Europe/Berlin": ("2026-03-29", "2026-10-25"),
     "America/New_York": ("2026-03-08", "2026-11-01"),
 }
-
-
-@pytest.fixture(autouse=True)
-def in_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Let the machine be in some time zone, UTC until a test says otherwise."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield "UTC"
-    monkeypatch.undo()
-    time.tzset()
 
 
 def settled(bank: Bank, **settings: object) -> Bank:
