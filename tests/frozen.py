@@ -1,12 +1,22 @@
 """A date and an hour that stand still for the bank, while waiting goes on as ever."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from unittest.mock import patch
 
 from freezegun import freeze_time
+
+# The first of January 2026, 12:00 UTC: no day that is counted from it begins or ends near a change
+# of the clocks.
+NOON = 1_767_268_800_000_000
+
+
+def from_noon() -> Callable[[], int]:
+    """Return a clock for a bank by which no test begins before midnight and ends after it."""
+    began = time.monotonic_ns()
+    return lambda: NOON + (time.monotonic_ns() - began) // 1000
 
 
 @contextmanager

@@ -14,9 +14,16 @@ from bank.policy import difference
 from bank.store import accounts, notices
 from bank.store.connect import reading
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import from_noon
 from tests.operations.conftest import SU, insert
 
 HEAD = "account,su,start,kind,reason\n"
+
+
+@pytest.fixture
+def bank(bank: Bank) -> Bank:
+    """The bank, of which no test ends on another day."""
+    return bank._replace(clock=from_noon())
 
 
 def write(directory: Path, text: str) -> str:

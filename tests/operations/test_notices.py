@@ -22,9 +22,16 @@ from bank.store import connect
 from bank.store.connect import reading
 from bank.store.notices import find_unsent
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import from_noon
 from tests.operations.conftest import SU, insert
 
 LOWER, UPPER, FULL = "lower_limit", "upper_limit", "max_limit"
+
+
+@pytest.fixture
+def bank(bank: Bank) -> Bank:
+    """The bank, of which no test ends on another day."""
+    return bank._replace(clock=from_noon())
 
 
 @pytest.fixture(autouse=True)

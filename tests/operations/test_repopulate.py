@@ -18,11 +18,18 @@ from bank.policy.dumps import json_text
 from bank.store import accounts, copies, notices
 from bank.store.connect import Database, reading, writing
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import from_noon
 from tests.operations.conftest import SU, insert
 
 DAY = "2022-04-08"
 RECORDED = Path(__file__).parent.parent / "predecessor" / "recorded"
 numbers = itertools.count()
+
+
+@pytest.fixture
+def bank(bank: Bank) -> Bank:
+    """The bank, of which no test ends on another day."""
+    return bank._replace(clock=from_noon())
 
 
 def row(number: int, account: str, limit: int, day: str = DAY, told: str = "") -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from bank.store.create import own_names
 from bank.store.limits import find_limits
 from bank.store.migrations import TABLES
 from tests.fake_slurm import FakeSlurm, take_over
+from tests.frozen import from_noon
 from tests.operations.conftest import SU, insert
 from tests.predecessor.old_file import make_old_database, old_row, read_rows
 
@@ -42,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
 def old(fake: FakeSlurm, settings: Settings) -> Bank:
     """A bank whose database is still to be made: by the predecessor."""
     del fake
-    return Bank(settings, "ada", pytest.fail)
+    return Bank(settings, "ada", pytest.fail, from_noon())
 
 
 def make(bank: Bank, *rows: dict[str, object], **options: bool) -> Path:

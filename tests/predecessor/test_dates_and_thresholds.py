@@ -19,12 +19,11 @@ from bank.store import notices
 from bank.store.connect import reading
 from tests.cli.conftest import Command
 from tests.fake_slurm import FakeSlurm
+from tests.frozen import NOON
 from tests.operations.conftest import insert
 from tests.predecessor.conftest import HELD, SU
 
 DAY = 86_400_000_000
-# The first of January 2026, 12:00 UTC: no day that a test counts begins or ends near it.
-NOON = 1_767_268_800_000_000
 Row = Callable[[str], tuple[Any, ...]]
 
 
