@@ -58,8 +58,11 @@ def set_limits(world: World, wanted: dict[str, Limits]) -> None:
         if shown[name] != values:
             cpu, billing = (-1 if value is None else value for value in values)
             where = ("where", f"account={name}", f"cluster={world.lab.cluster}")
-            change = f"GrpTRESMins=cpu={cpu},billing={billing}"
-            world.lab.run("sacctmgr", "-i", "modify", "account", *where, "set", change)
+            # What was killed may have left slurmdbd with this value and not told the controller;
+            # only what is new to slurmdbd is passed on.
+            for change in ("cpu=4242,billing=4242", f"cpu={cpu},billing={billing}"):
+                argv = ("modify", "account", *where, "set", f"GrpTRESMins={change}")
+                world.lab.run("sacctmgr", "-i", *argv)
     world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
 
 

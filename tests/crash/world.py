@@ -79,9 +79,11 @@ class World(NamedTuple):
     def set_limit(self, account: str, minutes: int) -> None:
         """Set an account's own limit, -1 for none, and wait until the controller shows it."""
         where = ("where", f"account={account}", f"cluster={self.lab.cluster}")
-        self.lab.run(
-            *("sacctmgr", "-i", "modify", "account", *where, "set", f"GrpTRESMins=cpu={minutes}")
-        )
+        # What was killed may have left slurmdbd with this value and not told the controller; only
+        # what is new to slurmdbd is passed on.
+        for value in (4242, minutes):
+            argv = ("modify", "account", *where, "set", f"GrpTRESMins=cpu={value}")
+            self.lab.run("sacctmgr", "-i", *argv)
         wanted = None if minutes < 0 else minutes
         self.lab.wait_for(
             lambda: self.limits()[account] == wanted, f"{account} to have the limit {minutes}"
