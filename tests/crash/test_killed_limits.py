@@ -53,17 +53,24 @@ def limits(world: World) -> dict[str, Limits]:
 
 
 def set_limits(world: World, wanted: dict[str, Limits]) -> None:
-    shown = limits(world)
-    for name, values in wanted.items():
-        if shown[name] != values:
-            cpu, billing = (-1 if value is None else value for value in values)
-            where = ("where", f"account={name}", f"cluster={world.lab.cluster}")
-            # What was killed may have left slurmdbd with this value and not told the controller;
-            # only what is new to slurmdbd is passed on.
-            for change in ("cpu=4242,billing=4242", f"cpu={cpu},billing={billing}"):
-                argv = ("modify", "account", *where, "set", f"GrpTRESMins={change}")
-                world.lab.run("sacctmgr", "-i", *argv)
+    """Give all accounts these limits, whatever killed commands have left under way.
+
+    slurmdbd tells the controller only of what is new to it, and in order: once all show a value
+    that nobody else sets, nothing older comes any more.
+    """
+    fence = (4242, 4242)
+    _modify(world, list(wanted), fence)
+    world.lab.wait_for(lambda: set(limits(world).values()) == {fence}, "the fence")
+    for values in set(wanted.values()):
+        _modify(world, [name for name in wanted if wanted[name] == values], values)
     world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
+
+
+def _modify(world: World, names: list[str], values: Limits) -> None:
+    cpu, billing = (-1 if value is None else value for value in values)
+    where = ("where", f"account={','.join(names)}", f"cluster={world.lab.cluster}")
+    change = f"GrpTRESMins=cpu={cpu},billing={billing}"
+    world.lab.run("sacctmgr", "-i", "modify", "account", *where, "set", change)
 
 
 def records(world: World) -> list[tuple[object, ...]]:
