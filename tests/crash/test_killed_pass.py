@@ -123,7 +123,7 @@ class Stage:
         assert shown[self.reset][1] == 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_pass_killed_anywhere_is_healed_by_the_next(lab: Lab, tmp_path: Path) -> None:
     world = make_world(lab, tmp_path)
     stage = Stage(world)
