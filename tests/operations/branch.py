@@ -13,6 +13,7 @@ from bank.operations.bank import Bank
 from bank.operations.enforcement import Pass, enforce
 from bank.operations.movements import Command
 from bank.settings import Settings
+from bank.slurm import assoc_mgr
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
 from bank.store.read import Standing
@@ -236,6 +237,11 @@ class Branch:
     def ran(self, *jobs: int, cpus: int = 1) -> int:
         """Return the billing-seconds that jobs used in the partition "fast"."""
         return sum(self.elapsed(job) * cpus * 3600 for job in jobs)
+
+    def control(self) -> int:
+        """Return the billing-seconds that all QOS have counted and that no meter shows."""
+        question = assoc_mgr.arguments(None)
+        return assoc_mgr.read_all(self.lab.run(*question), self.lab.cluster).control
 
     # -- what an admin does to Slurm -------------------------------------------------------
 
