@@ -83,17 +83,23 @@ def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
         print_line(f"{done.cluster}: {note}")
 
 
-def _check(bank: Bank, arguments: Arguments) -> int:
-    assert arguments.account is not None
-    looking.balance(bank, arguments.account)
+def _pass_over_account(bank: Bank, arguments: Arguments, *, is_date_asked: bool = False) -> Outcome:
     outcome = enforcement.run_pass(
         bank,
         only=arguments.account,
         wait_seconds=bank.settings.slurm_timeout_seconds,
         dry_run=arguments.is_dry_run,
+        is_date_asked=is_date_asked,
     )
     if not arguments.is_dry_run:
         notices.tell_all(bank)
+    return outcome
+
+
+def _check(bank: Bank, arguments: Arguments) -> int:
+    assert arguments.account is not None
+    looking.balance(bank, arguments.account)
+    outcome = _pass_over_account(bank, arguments)
     if arguments.is_json or not outcome.passes:
         enforcement.require_done(bank, outcome)
     (state,) = looking.balance(bank, arguments.account)
@@ -105,15 +111,7 @@ def _check(bank: Bank, arguments: Arguments) -> int:
 def _check_end(bank: Bank, arguments: Arguments) -> int:
     assert arguments.account is not None
     dates.describe(bank, arguments.account)
-    outcome = enforcement.run_pass(
-        bank,
-        only=arguments.account,
-        wait_seconds=bank.settings.slurm_timeout_seconds,
-        dry_run=arguments.is_dry_run,
-        is_date_asked=True,
-    )
-    if not arguments.is_dry_run:
-        notices.tell_all(bank)
+    outcome = _pass_over_account(bank, arguments, is_date_asked=True)
     if arguments.is_json:
         enforcement.require_done(bank, outcome)
     else:
