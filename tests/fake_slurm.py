@@ -55,6 +55,9 @@ class FakeSlurm:
         self.calls: list[list[str]] = []
         # What the QOS has counted: no reset of an account touches it.
         self.counted = 0
+        # What sacct and squeue answer, one job a line.
+        self.sacct = ""
+        self.squeue = ""
 
     def add_account(self, name: str, parent: str = "root") -> None:
         self.parents[name] = parent
@@ -97,9 +100,12 @@ class FakeSlurm:
             return self._modify(argv[6].removeprefix("account=").split(","), argv[8])
         if argv == ["sdiag"]:
             return "DBD Agent queue size: 0\n"
-        if argv[0] == "sacct":
-            # Nothing ever runs between a reading and a reset here.
-            return ""
+        if argv[0] in ("sacct", "squeue"):
+            return self.sacct if argv[0] == "sacct" else self.squeue
+        if argv == ["scontrol", "-a", "-o", "show", "partition"]:
+            return "PartitionName=normal TRESBillingWeights=CPU=1.0\n"
+        if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
+            return "normal|1.000000\n"
         raise AssertionError(argv)
 
     def _rows(self, wanted: list[str] | None) -> Iterator[str]:

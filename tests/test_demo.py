@@ -39,7 +39,6 @@ def demo_home(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @needs_cluster
-@pytest.mark.timeout(120)
 def test_demo_shows_the_main_job_on_a_real_cluster_and_leaves_nothing(demo_home: Path) -> None:
     with start_demo(demo_home) as demo:
         said, _ = demo.communicate(timeout=110)
@@ -72,7 +71,6 @@ def test_demo_shows_the_main_job_on_a_real_cluster_and_leaves_nothing(demo_home:
 
 
 @needs_cluster
-@pytest.mark.timeout(120)
 def test_interrupted_demo_removes_its_cluster(demo_home: Path) -> None:
     with start_demo(demo_home) as demo:
         assert demo.stdout is not None
@@ -86,7 +84,6 @@ def test_interrupted_demo_removes_its_cluster(demo_home: Path) -> None:
 
 
 @needs_cluster
-@pytest.mark.timeout(120)
 def test_kept_demo_goes_on_until_it_is_ended(demo_home: Path) -> None:
     with start_demo(demo_home, "--keep") as demo:
         said, _ = demo.communicate(timeout=110)

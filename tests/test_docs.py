@@ -178,7 +178,6 @@ def environment_for(lab: Lab, directory: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(120)
 def test_console_sessions_of_the_readme_print_what_it_says(lab: Lab, tmp_path: Path) -> None:
     lab.make_accounts(["physics", "biology"], users=["lab-ada"])
     use_exactly(lab, "physics", USED)
@@ -202,7 +201,6 @@ def type_all(
         assert normalised(said_now, lab, places) == normalised(expected, lab, places), command
 
 
-@pytest.mark.timeout(120)
 def test_moving_in_happens_as_its_page_says(lab: Lab, tmp_path: Path) -> None:
     names = ["physics", "biology", "chemistry", "astro", "geology", "robotics", "maths"]
     lab.make_accounts(names, users=["lab-ada"])

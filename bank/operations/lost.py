@@ -63,7 +63,8 @@ def find_runs(
     jobs = _jobs(bank, cluster, names, since_seconds, until_seconds)
     if not jobs:
         return {}
-    alive = squeue.read(run(bank.slurm, squeue.arguments(cluster.on)))
+    started = squeue.read(run(bank.slurm, squeue.arguments(cluster.on)))
+    alive = {one.job_id: one for one in started}
     weights = scontrol.read_partition_weights(
         run(bank.slurm, scontrol.partitions_arguments(cluster.on))
     )
@@ -71,14 +72,28 @@ def find_runs(
     found: dict[int, Found] = {}
     for job in jobs:
         rate = _rate(job, weights, factors, max_tres=cluster.config.max_tres)
-        is_lost = job.ended_at is None and job.job_id not in alive
         association = _association(job, whose, found)
         mine = found.setdefault(association, Found(job.account, job.user, job.partition, [], []))
         if rate is None:
             mine.unpriced.append(job.job_id)
         else:
-            mine.runs.append(Run(job.started_at, job.ended_at, is_lost, rate))
+            is_disputed = _is_disputed(job, alive)
+            mine.runs.append(Run(job.started_at, job.ended_at, is_disputed, rate))
     return found
+
+
+def _is_disputed(job: JobRow, alive: Mapping[int, squeue.Started]) -> bool:
+    """Tell whether sacct and the controller do not agree that a job has ended.
+
+    A controller that was killed does not know a job that it had not saved, and lets one run on
+    whose end it had not saved: that one it counts again itself.
+    """
+    there = alive.get(job.job_id)
+    if there is None or job.ended_at is None:
+        return there is None and job.ended_at is None
+    # A run that was requeued has ended, whatever the next one does; so has one of another size.
+    is_same_run = there.started_at == job.started_at and job.state != "RESIZING"
+    return is_same_run and not there.has_ended
 
 
 def _association(

@@ -34,13 +34,14 @@ class Run(NamedTuple):
     Attributes:
         started_at: seconds since 1970.
         ended_at: seconds since 1970, None while it runs.
-        is_lost: sacct shows it as running, the controller does not know it any more.
+        is_disputed: sacct shows it as running and the controller does not know it any more, or it
+            has ended for sacct and runs on for the controller, which may count it once more.
         rate: billing-seconds per second.
     """
 
     started_at: int
     ended_at: int | None
-    is_lost: bool
+    is_disputed: bool
     rate: Fraction
 
 
@@ -112,7 +113,7 @@ def _seconds(span: Span, run: Run, *, is_gone: bool) -> tuple[Fraction, Fraction
     # controller counts by whole seconds of the clock, so nothing of the one that it answered in.
     latest = Fraction(max(run.started_at, math.floor(span.answered_before)))
     earliest = max(Fraction(run.started_at), span.asked_before - span.lag)
-    if run.is_lost:
+    if run.is_disputed:
         return zero, max(span.asked - earliest, zero)
     if run.ended_at is None or (not is_gone and run.ended_at + EDGE_SECONDS > span.asked):
         # Still running for the newer reading: a later one will bring what this one has not.

@@ -63,7 +63,6 @@ def finish(world: World) -> None:
     ]
 
 
-@pytest.mark.timeout(120)
 def test_controller_down_or_frozen_decides_nothing(lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path, SLURM_TIMEOUT_SECONDS=1)
     before = snapshot(world)
@@ -89,7 +88,6 @@ def test_controller_down_or_frozen_decides_nothing(lab: Lab, tmp_path: Path) -> 
     finish(world)
 
 
-@pytest.mark.timeout(120)
 def test_slurmdbd_frozen_or_down_is_said_and_healed(lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path, SLURM_TIMEOUT_SECONDS=1, CONFIRM_SECONDS=1)
     for how in ("freeze", "kill"):
@@ -116,7 +114,6 @@ def test_slurmdbd_frozen_or_down_is_said_and_healed(lab: Lab, tmp_path: Path) ->
     finish(world)
 
 
-@pytest.mark.timeout(120)
 def test_hung_command_is_ended_with_all_that_it_started(lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path, SLURM_TIMEOUT_SECONDS=1)
     before = snapshot(world)
@@ -142,7 +139,6 @@ def _is_dead(pid: int) -> bool:
         return True
 
 
-@pytest.mark.timeout(120)
 def test_command_that_fails_or_is_not_there_decides_nothing(lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path)
     before = snapshot(world)
@@ -181,7 +177,6 @@ esac"""
     fake_commands(world.directory / "bin", scontrol=body)
 
 
-@pytest.mark.timeout(180)
 def test_output_that_is_not_understood_decides_nothing(lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path)
     before = snapshot(world)
@@ -197,7 +192,6 @@ def test_output_that_is_not_understood_decides_nothing(lab: Lab, tmp_path: Path)
     finish(world)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_answer_cut_off_in_a_line_decides_nothing(question: str, lab: Lab, tmp_path: Path) -> None:
     world = work_for_a_pass(lab, tmp_path)

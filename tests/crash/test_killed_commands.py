@@ -165,7 +165,6 @@ def heal(world: World, argv: list[str], account: str, order: str) -> dict[str, A
     return essence(world, account)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", CASES)
 def test_command_killed_anywhere_leaves_nothing_half_done(
     name: str, lab: Lab, tmp_path: Path

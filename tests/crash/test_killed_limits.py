@@ -96,7 +96,6 @@ def world(lab: Lab, tmp_path: Path) -> World:
     return world
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("way", ["limit", "hold"])
 def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> None:
     template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}

@@ -153,7 +153,6 @@ def test_pass_killed_anywhere_is_healed_by_the_next(lab: Lab, tmp_path: Path) ->
     assert len(healed) > 5
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", ["running scontrol", "start sacctmgr", "ended sacctmgr"])
 def test_controller_killed_during_a_pass_loses_nothing(
     moment: str, lab: Lab, tmp_path: Path

@@ -11,8 +11,6 @@ from tests.crash.steps import worth_killing
 from tests.crash.world import World, check_books, check_slurm, left_behind, make_world
 from tests.lab import Lab
 
-pytestmark = pytest.mark.timeout(240)
-
 DAY = "2022-04-08"
 NAMES = ("gone", "held", "less", "more", "new")
 # What each is to have; "gone" is not in the files.

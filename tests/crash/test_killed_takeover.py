@@ -4,15 +4,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from bank.store.migrations import NEWEST
 from tests.crash.steps import worth_killing
 from tests.crash.world import World, check_books, left_behind, make_world
 from tests.lab import Lab
 from tests.predecessor.old_file import make_old_database, old_row, read_rows
-
-pytestmark = pytest.mark.timeout(240)
 
 ROWS = [
     old_row(2, "copied", 10, upper_limit_informed=1),

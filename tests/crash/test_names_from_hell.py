@@ -59,7 +59,6 @@ def hell(lab: Lab) -> Iterator[Callable[[str], None]]:
     )
 
 
-@pytest.mark.timeout(120)
 def test_pass_goes_on_right_beside_names_from_hell(
     lab: Lab, tmp_path: Path, hell: Callable[[str], None]
 ) -> None:
@@ -90,7 +89,6 @@ def test_pass_goes_on_right_beside_names_from_hell(
     assert {row[0] for row in world.query("SELECT name FROM account")} == banked
 
 
-@pytest.mark.timeout(120)
 def test_line_break_in_a_name_stops_the_pass_and_is_named(
     lab: Lab, tmp_path: Path, hell: Callable[[str], None]
 ) -> None:

@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.children import in_child, is_running, status_of
 from tests.crash import steps
 from tests.crash.steps import Ended
@@ -47,7 +45,6 @@ def statuses(ended: list[Ended]) -> Counter[int | None]:
     return Counter(one.status for one in ended)
 
 
-@pytest.mark.timeout(120)
 def test_twenty_withdrawals_at_once_take_what_is_there_and_no_more(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -63,7 +60,6 @@ def test_twenty_withdrawals_at_once_take_what_is_there_and_no_more(
     check_slurm(world, lambda _: None)
 
 
-@pytest.mark.timeout(120)
 def test_same_key_used_by_eight_at_once_has_one_effect_and_one_answer(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -81,7 +77,6 @@ def test_same_key_used_by_eight_at_once_has_one_effect_and_one_answer(
     check_books(world)
 
 
-@pytest.mark.timeout(120)
 def test_same_account_inserted_by_eight_at_once_is_opened_once(lab: Lab, tmp_path: Path) -> None:
     lab.make_account("opened")
     world = make_world(lab, tmp_path)
@@ -131,7 +126,6 @@ def start_worker(worker: Worker) -> int:
     return child
 
 
-@pytest.mark.timeout(180)
 def test_a_thousand_accounts_four_processes_and_kills(lab: Lab, tmp_path: Path) -> None:
     names = [f"busy{number}" for number in range(BUSY)]
     lab.make_accounts([*names, *(f"quiet{number}" for number in range(1000 - BUSY))])

@@ -19,8 +19,6 @@ from tests.operations.branch import ADA, SU, Branch
 from tests.operations.test_controller_real import save_jobs, save_state
 
 # Two clusters are started for each test, and some wait for one that does not answer.
-pytestmark = pytest.mark.timeout(180)
-
 HELD = "AssocGrpCPUMinutesLimit"
 
 

@@ -249,4 +249,3 @@ class BankAndSlurm(RuleBasedStateMachine):
 
 BankAndSlurm.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestBankAndSlurm = BankAndSlurm.TestCase
-TestBankAndSlurm.pytestmark = [pytest.mark.timeout(240)]  # type: ignore[attr-defined]

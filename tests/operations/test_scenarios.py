@@ -1,5 +1,6 @@
 """Short stories on a model of Slurm, for what a real one cannot be made to do at will."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,36 @@ def test_a_restart_while_the_meters_are_read_books_nothing(
     with pytest.raises(Busy, match="restarted"):
         enforce(bank)
     assert used(bank, "test1") == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "alive", "booked"),
+    [
+        ("the controller had saved the end", "COMPLETED", "", 300),
+        ("it lets the job run on, and will count it", "COMPLETED", "7|{start}|RUNNING", 0),
+        ("it only cleans up after it", "COMPLETED", "7|{start}|COMPLETING", 300),
+        ("the job was requeued and runs again", "REQUEUED", "7|{again}|RUNNING", 300),
+        ("the job was resized and runs on", "RESIZING", "7|{start}|RUNNING", 300),
+    ],
+)
+def test_what_a_killed_controller_will_count_again_is_not_booked_from_sacct(
+    bank: Bank, fake: FakeSlurm, what: str, state: str, alive: str, booked: int
+) -> None:
+    association = fake.add_user("test1")
+    insert(bank, "test1", 10)
+    enforce(bank)
+    start = int(time.time()) + 10
+    row = f"7|{association}|ada|normal|normal|{state}|{start}|{start + 300}|cpu=1|test1\n"
+    fake.sacct = row
+    fake.squeue = alive.format(start=start, again=start + 400)
+    fake.started += "1"
+    later = (start + 1000) * 1_000_000
+    enforce(bank._replace(clock=lambda: later))
+    assert used(bank, "test1") == booked, what
+    # Whatever the controller counts by itself counts once.
+    fake.use(association, 300 - booked)
+    enforce(bank._replace(clock=lambda: later + 1_000_000))
+    assert used(bank, "test1") == 300, what
 
 
 def test_what_a_child_closed_before_it_came_is_not_the_new_parents(

@@ -41,6 +41,7 @@ ONE = Fraction(1)
         ("ended at the newer one's edge", Run(1900, 2000, False, ONE), 38, 100),
         ("started just now", Run(1990, None, False, ONE), 0, 10),
         ("was lost by the controller", Run(1500, None, True, ONE), 0, 500),
+        ("runs on for the controller alone", Run(1500, 1700, True, ONE), 0, 500),
     ],
 )
 def test_what_ran(what: str, run: Run, least: int, most: int) -> None:
@@ -73,7 +74,7 @@ def test_two_spans_never_book_more_than_ran(run: Run, middle: int, slow: int) ->
     first = Span(Fraction(0), Fraction(0), Fraction(middle), 62)
     second = Span(Fraction(middle), Fraction(middle + slow), Fraction(5000), 62)
     ended = 5000 if run.ended_at is None else run.ended_at
-    if run.is_lost:
+    if run.is_disputed:
         return
     least = ran_in(first, [run]).least + ran_in(second, [run]).least
     assert least <= (ended - run.started_at) * run.rate

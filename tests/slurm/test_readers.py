@@ -231,11 +231,20 @@ def test_jobs_that_never_started_used_nothing() -> None:
 
 
 def test_squeue() -> None:
-    found = squeue.read(recorded("squeue"))
-    assert found == {4, 5}
-    assert squeue.read("") == frozenset()
+    # One runs, one is suspended.
+    assert squeue.read(recorded("squeue")) == [
+        squeue.Started(2, 1795284016, has_ended=False),
+        squeue.Started(3, 1795284016, has_ended=False),
+    ]
+    cleaned_up = squeue.read("CLUSTER: c2\n4|1795284016|COMPLETING\n")
+    assert cleaned_up == [squeue.Started(4, 1795284016, has_ended=True)]
+    assert squeue.read("") == []
+
+
+@pytest.mark.parametrize("line", ["Socket timed out", "4", "4|N/A|RUNNING", "4|1795284016|"])
+def test_a_job_that_squeue_does_not_name_in_full_is_refused(line: str) -> None:
     with pytest.raises(OutputNotUnderstood):
-        squeue.read("Socket timed out")
+        squeue.read(line)
 
 
 @pytest.mark.parametrize("text", ["cpu", "cpu=", "=1", "cpu=-1", "cpu=1x", "cpu=1.", "cpu=٣"])
