@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,6 +121,8 @@ class Steps:
         self._trace = trace
         self._changes = 0
         self._write = os.write
+        # Several threads change Slurm side by side: what is counted is in the order of the trace.
+        self._one_at_a_time = threading.Lock()
 
     def note(self, text: str) -> None:
         """Write something down for the parent."""
@@ -128,12 +131,13 @@ class Steps:
     def __call__(self, name: str) -> None:
         """Come to the next step."""
         name = " ".join(name.split())[:90]
-        self.note(name)
-        if self._is_there(name):
-            self._at = 0
-            self._act()
-        self._changes += is_change(name, self._name)
-        self._name = name
+        with self._one_at_a_time:
+            self.note(name)
+            if self._is_there(name):
+                self._at = 0
+                self._act()
+            self._changes += is_change(name, self._name)
+            self._name = name
 
     def _is_there(self, name: str) -> bool:
         if isinstance(self._at, str):

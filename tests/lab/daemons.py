@@ -33,13 +33,18 @@ def start_ticks(pid: int) -> int | None:
     if child is not None and child.poll() is not None:
         del _children[pid]
         return None
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return what the kernel says of a process, from its state on; None if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command's name stands in parentheses and may hold spaces and parentheses itself.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return stat.rpartition(")")[2].split()
 
 
 @dataclass(frozen=True)
@@ -71,17 +76,17 @@ class Daemon:
             known = json.loads(self.pid_file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        pid = int(known["pid"])
-        is_ours = known["boot"] == boot_id() and known["start_ticks"] == start_ticks(pid)
+        pid, ticks = int(known["pid"]), start_ticks(int(known["pid"]))
+        # One that ended before it could be looked at was written down without a time.
+        is_ours = ticks is not None and (known["start_ticks"], known["boot"]) == (ticks, boot_id())
         return pid if is_ours else None
 
     @property
     def is_frozen(self) -> bool:
         """Whether it runs, but is stopped where it is."""
         pid = self.pid
-        if pid is None:
-            return False
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        fields = None if pid is None else _stat(pid)
+        return fields is not None and fields[0] == "T"
 
     @property
     def log_tail(self) -> str:

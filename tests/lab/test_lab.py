@@ -1,5 +1,6 @@
 """The lab itself, tried on a real cluster."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, bulk, layout, machine
+from tests.lab import Lab, bulk, daemons, layout, machine
 from tests.lab.config import Node, Site, gres_conf, slurm_conf
 from tests.lab.daemons import Daemon
 from tests.lab.errors import AlreadyThere, CommandFailed, DaemonFailed, LabError, Missing, NotInTime
@@ -206,6 +207,18 @@ def test_signal_goes_to_no_process_that_took_over_the_pid(tmp_path: Path) -> Non
             daemon.send(signal.SIGKILL)
         assert somebody_else.poll() is None
         somebody_else.kill()
+
+
+def test_daemon_that_ended_before_it_could_be_looked_at_does_not_run(tmp_path: Path) -> None:
+    argv = ["true"]
+    log, pid_file = tmp_path / "log", tmp_path / "pid.json"
+    daemon = Daemon("gone", argv, PLAIN_ENVIRONMENT, "root", log, pid_file, lambda: True)
+    with subprocess.Popen(argv) as gone:
+        gone.wait()
+    known = {"pid": gone.pid, "start_ticks": None, "boot": daemons.boot_id()}
+    pid_file.write_text(json.dumps(known))
+    assert daemon.pid is None
+    assert not daemon.is_frozen
 
 
 def test_timeout_kills_the_whole_process_group() -> None:
