@@ -70,16 +70,24 @@ def find_runs(
     )
     factors = sacctmgr.read_qos_factors(run(bank.slurm, sacctmgr.qos_factors_arguments()))
     found: dict[int, Found] = {}
-    for job in jobs:
+    resized_at: dict[tuple[int, int], int] = {}
+    for job in sorted(jobs, key=_end):
         rate = _rate(job, weights, factors, max_tres=cluster.config.max_tres)
         association = _association(job, whose, found)
         mine = found.setdefault(association, Found(job.account, job.user, job.partition, [], []))
         if rate is None:
             mine.unpriced.append(job.job_id)
         else:
-            is_disputed = _is_disputed(job, alive)
-            mine.runs.append(Run(job.started_at, job.ended_at, is_disputed, rate))
+            # All sizes of a job have the start of the first; each one ran since the one before it.
+            began_at = resized_at.get((job.job_id, job.started_at), job.started_at)
+            mine.runs.append(Run(began_at, job.ended_at, _is_disputed(job, alive), rate))
+        if job.state == "RESIZING" and job.ended_at is not None:
+            resized_at[job.job_id, job.started_at] = job.ended_at
     return found
+
+
+def _end(job: JobRow) -> tuple[bool, int, bool]:
+    return job.ended_at is None, job.ended_at or 0, job.state != "RESIZING"
 
 
 def _is_disputed(job: JobRow, alive: Mapping[int, squeue.Started]) -> bool:
@@ -128,8 +136,7 @@ def _jobs(
             cluster.name, since_seconds=since, until_seconds=until, accounts=chunk
         )
         rows += sacct.read(run(bank.slurm, question))
-    # Where slurmdbd has been told the rest since, that is what counts. A resized job has a row for
-    # each size, all with the same start; RawUsage counts it so too.
+    # Where slurmdbd has been told the rest since, that is what counts.
     told = [row for row in rows if row.account in wanted]
     known = {(row.job_id, row.started_at) for row in told}
     return told + [row for row in incomplete if (row.job_id, row.started_at) not in known]

@@ -83,7 +83,7 @@ def test_lost_use_counts_with_the_factor_of_its_qos(branch: Branch) -> None:
     branch.agrees(factor=branch.ran(read, cpus=9) + 2 * branch.ran(*lost))
 
 
-def test_lost_use_of_a_resized_job_counts_as_slurm_counted_it(branch: Branch) -> None:
+def test_lost_use_of_a_resized_job_counts_each_size_for_its_own_time(branch: Branch) -> None:
     branch.open("resized")
     read = branch.run("resized")
     branch.let_second_pass()
@@ -97,12 +97,15 @@ def test_lost_use_of_a_resized_job_counts_as_slurm_counted_it(branch: Branch) ->
     branch.lab.wait_for_state(job, {"COMPLETED"})
     branch.lab.wait_for(lambda: "COMPLETED" in branch.state(job), "slurmdbd to know its end")
     branch.let_second_pass()
-    used = branch.lab.raw_usage("resized")
-    # On two nodes for a while: more than its seconds on one.
-    assert used > branch.ran(read) + 4 * SU
+    question = ("sacct", "-aXnPD", "-j", str(job), "-o", "ElapsedRaw,AllocCPUS")
+    rows = [row.split("|") for row in branch.lab.run(*question).split()]
+    # slurmdbd has the whole time for the size that the job had at its end.
+    (on_two, two), (in_all, one) = sorted((int(seconds), int(cpus)) for seconds, cpus in rows)
+    assert (two, one) == (2, 1)
+    assert 0 < on_two < in_all
     branch.reset_by_hand("resized")
     branch.enforce()
-    branch.agrees(resized=used)
+    branch.agrees(resized=branch.ran(read) + (2 * on_two + in_all - on_two) * SU)
 
 
 def test_lost_use_counts_with_the_weights_of_its_time(branch: Branch) -> None:
