@@ -83,8 +83,7 @@ def test_controller_down_or_frozen_decides_nothing(lab: Lab, tmp_path: Path) -> 
     assert freed.status == 75
     assert "the hold by hand of topped is lifted in the books" in freed.err
     lab.thaw("slurmctld")
-    world.do("withdraw", "spent", "0.5")
-    world.run("enforce")
+    world.do("modify", "spent", "0.5")
     finish(world)
 
 
