@@ -155,7 +155,9 @@ class Lab(Client):
     def _new_record(self, cpu_nodes: int, gpu_nodes: int) -> layout.Record:
         names = [f"c{number + 1}" for number in range(cpu_nodes)]
         gpu_names = [f"g{number + 1}" for number in range(gpu_nodes)]
-        dbd, ctld, *ports = machine.free_ports(2 + cpu_nodes + gpu_nodes)
+        layout.make_home(layout.home())
+        counter = layout.home() / "next_port"
+        dbd, ctld, *ports = machine.free_ports(2 + cpu_nodes + gpu_nodes, counter)
         nodes = [Node(name, port) for name, port in zip(names, ports, strict=False)]
         nodes += [
             Node(name, port, gpus=4)

@@ -1,7 +1,7 @@
 """What a lab needs from the machine: rights, programs, users, free ports."""
 
+import fcntl
 import os
-import random
 import re
 import shutil
 import socket
@@ -76,22 +76,38 @@ def slurm_version() -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens.
+def free_ports(count: int, counter: Path) -> list[int]:
+    """Return ports on which nobody listens, and that no other lab is given for a long time.
 
-    They are drawn at random, so that labs starting at the same time hardly ever meet.
+    A port that is free now may be another lab's that has not come so far as to listen on it.
+
+    Args:
+        count: how many.
+        counter: file that all labs of this machine share: the port to go on from.
     """
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
+    with counter.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        begin = int(file.read() or PORTS[os.getpid() % len(PORTS)]) - PORTS.start
+        found = []
+        for step in range(len(PORTS)):
+            port = PORTS[(begin + step) % len(PORTS)]
+            if _is_free(port):
+                found.append(port)
+            if len(found) == count:
+                file.truncate(0)
+                file.write(str(port + 1))
+                return found
     raise LabError(f"fewer than {count} free ports in {PORTS.start}-{PORTS.stop - 1}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def loopback(say: Callable[[str], None]) -> str:

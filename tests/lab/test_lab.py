@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,15 @@ def test_daemon_that_ended_before_it_could_be_looked_at_does_not_run(tmp_path: P
     pid_file.write_text(json.dumps(known))
     assert daemon.pid is None
     assert not daemon.is_frozen
+
+
+def test_no_two_labs_get_the_same_ports(tmp_path: Path) -> None:
+    counter = tmp_path / "next_port"
+    with ThreadPoolExecutor(8) as pool:
+        given = list(pool.map(lambda _: machine.free_ports(5, counter), range(20)))
+    assert len({port for ports in given for port in ports}) == 5 * 20
+    counter.write_text(str(machine.PORTS.stop - 1))
+    assert set(machine.free_ports(2, counter)) < set(machine.PORTS)
 
 
 def test_timeout_kills_the_whole_process_group() -> None:
