@@ -1,8 +1,10 @@
 """One private Slurm cluster: the class that tests, the demo and benchmarks use."""
 
+import contextlib
 import os
 import secrets
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -298,6 +300,27 @@ class Lab(Client):
     def terminate(self, name: str) -> None:
         """End a daemon in an orderly way: it saves its state."""
         self.daemon(name).terminate()
+
+    def save_jobs(self, account: str) -> None:
+        """Have what the controller knows of jobs saved, which it does within seconds of a change.
+
+        A job that ended after the last save runs on for a controller that was killed: it counts it
+        again, and for longer than it ran.
+
+        Args:
+            account: one in which a job can be submitted.
+        """
+        changed = time.time()
+        change = self.submit(account, partition="fast", command="true", extra=["--hold"])
+
+        def is_saved() -> bool:
+            # The controller takes the old file away before it puts the new one in its place.
+            with contextlib.suppress(FileNotFoundError):
+                return (self.directory / "state" / "job_state").stat().st_mtime > changed
+            return False
+
+        self.wait_for(is_saved, "the jobs to be saved")
+        self.run("scancel", str(change))
 
     def restart(self, name: str) -> None:
         """End a daemon in an orderly way if it runs, start it, and wait until it answers."""

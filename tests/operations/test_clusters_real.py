@@ -16,7 +16,7 @@ from bank.operations.releases import release_hold
 from bank.store import read
 from tests.lab import Lab
 from tests.operations.branch import ADA, SU, Branch
-from tests.operations.test_controller_real import save_jobs, save_state
+from tests.operations.test_controller_real import save_state
 
 # Two clusters are started for each test, and some wait for one that does not answer.
 HELD = "AssocGrpCPUMinutesLimit"
@@ -198,7 +198,7 @@ def test_one_dead_cluster_does_not_keep_the_other_from_being_held(
     here.let_second_pass()
     run_pass(here.bank)
     after = alive.run("half"), dead.run("half", cpus=2)
-    save_jobs(dead, "half")
+    dead.lab.save_jobs("half")
     here.let_second_pass()
     charged = alive.ran(before[0]) + dead.ran(before[1], cpus=9)
     how(dead.lab)

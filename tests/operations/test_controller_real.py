@@ -1,9 +1,7 @@
 """A controller that is killed forgets use; one that may not meter is refused. On a real cluster."""
 
-import contextlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -22,26 +20,6 @@ def save_state(lab: Lab) -> None:
     lab.restart("slurmctld")
 
 
-def save_jobs(branch: Branch, account: str) -> None:
-    """Have what the controller knows of jobs saved, which it does within seconds of a change.
-
-    A job that ended after the last save runs on for a controller that was killed: it counts it
-    again, and for longer than it ran.
-    """
-    changed = time.time()
-    change = branch.lab.submit(account, ADA, partition="fast", command="true", extra=["--hold"])
-    state = branch.lab.directory / "state"
-
-    def is_saved() -> bool:
-        # The controller takes the old file away before it puts the new one in its place.
-        with contextlib.suppress(FileNotFoundError):
-            return (state / "job_state").stat().st_mtime > changed
-        return False
-
-    branch.lab.wait_for(is_saved, "the jobs to be saved")
-    branch.lab.run("scancel", str(change))
-
-
 def test_a_killed_controller_loses_nothing_of_the_books(branch: Branch) -> None:
     branch.open("kread")
     branch.open("kunread")
@@ -55,7 +33,7 @@ def test_a_killed_controller_loses_nothing_of_the_books(branch: Branch) -> None:
     branch.let_second_pass()
     branch.enforce()
     lost = [branch.run("kunread"), branch.run("knever", cpus=2), branch.run("kbelow", BOB)]
-    save_jobs(branch, "kread")
+    branch.lab.save_jobs("kread")
     branch.let_second_pass()
     kill_and_restart(branch.lab)
     # Without this, Slurm would have forgotten nothing, and nothing be tried here.
@@ -94,7 +72,7 @@ def test_a_controller_killed_while_a_job_runs_books_nothing_twice(branch: Branch
     save_state(branch.lab)
     branch.enforce()
     job = branch.start("krun")
-    save_jobs(branch, "krun")
+    branch.lab.save_jobs("krun")
     branch.enforce()
     kill_and_restart(branch.lab)
     done = branch.enforce()
@@ -170,7 +148,8 @@ def test_a_job_of_which_slurmdbd_knows_only_the_end_counts(branch: Branch) -> No
     # The controller tells slurmdbd of starts every five seconds: it is killed before.
     jobs = [branch.run("onlyend", command="true"), branch.run("onlyend", cpus=2)]
     kill_and_restart(branch.lab)
-    # One whose end it had not saved runs on for it, and is ended, told and counted once more.
+    # One whose end it had not saved runs on for it, and is counted and told once more.
+    branch.lab.run("scancel", f"--user={ADA}")
     branch.lab.wait_for(lambda: not branch.lab.run("squeue", "-h"), "all jobs to have ended")
     branch.let_second_pass()
     branch.enforce()
