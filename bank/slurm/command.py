@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood, SlurmError, SlurmTimedOut
-from bank.process import TimedOut, run_process
+from bank.process import Ended, TimedOut, run_process
 
 # Linux refuses a single argument of 128 KiB; names are joined by commas into one argument.
 MAX_NAMES_BYTES = 100_000
@@ -25,11 +25,16 @@ class Slurm(NamedTuple):
     timeout_seconds: int
 
 
+# What Slurm's commands say where a daemon that is up broke off the connection: one under load does
+# so now and then.
+_BROKEN_OFF = ("Broken pipe", "Connection reset by peer", "Zero Bytes were transmitted or received")
+
+
 def run(slurm: Slurm, arguments: Sequence[str]) -> str:
     """Run one Slurm command and return its standard output.
 
-    The environment is built, not inherited: SACCT_FORMAT, SLURM_CLUSTERS and their like would
-    change the output under our feet.
+    Where the connection was broken off it is run once more. Any that the bank runs may be: it looks,
+    sets a limit to a value, or sets RawUsage to 0.
 
     Args:
         slurm: how to reach Slurm.
@@ -41,13 +46,32 @@ def run(slurm: Slurm, arguments: Sequence[str]) -> str:
         OutputNotUnderstood: its output is not UTF-8.
     """
     name = arguments[0]
+    ended = _ended(slurm, arguments)
+    if ended.status != 0 and any(text in ended.complaint for text in _BROKEN_OFF):
+        ended = _ended(slurm, arguments)
+    if ended.status != 0:
+        said = ended.complaint or "no message"
+        raise SlurmError(f"{name} ended with status {ended.status}: {said[:300]}")
+    try:
+        return ended.output.decode()
+    except UnicodeDecodeError as error:
+        raise OutputNotUnderstood(f"{name} printed bytes that are not UTF-8") from error
+
+
+def _ended(slurm: Slurm, arguments: Sequence[str]) -> Ended:
+    """Run a command to its end.
+
+    The environment is built, not inherited: SACCT_FORMAT, SLURM_CLUSTERS and their like would
+    change the output under our feet.
+    """
+    name = arguments[0]
     argv = [os.path.join(slurm.bin_directory, name), *arguments[1:]]
     environment = {"PATH": slurm.bin_directory, "LC_ALL": "C.UTF-8", "TZ": "UTC0"}
     environment["SLURM_TIME_FORMAT"] = "%s"
     if slurm.conf:
         environment["SLURM_CONF"] = slurm.conf
     try:
-        ended = run_process(argv, environment=environment, timeout_seconds=slurm.timeout_seconds)
+        return run_process(argv, environment=environment, timeout_seconds=slurm.timeout_seconds)
     except OSError as error:
         raise SlurmError(
             f"cannot run {argv[0]}: {error.strerror}; SLURM_BIN in the settings says where Slurm's"
@@ -58,13 +82,6 @@ def run(slurm: Slurm, arguments: Sequence[str]) -> str:
             f"{name} did not answer within {slurm.timeout_seconds} s;"
             " is the controller (scontrol ping) or slurmdbd (sacctmgr ping) frozen?"
         ) from error
-    if ended.status != 0:
-        said = ended.complaint or "no message"
-        raise SlurmError(f"{name} ended with status {ended.status}: {said[:300]}")
-    try:
-        return ended.output.decode()
-    except UnicodeDecodeError as error:
-        raise OutputNotUnderstood(f"{name} printed bytes that are not UTF-8") from error
 
 
 def chunked(names: Sequence[str], max_bytes: int = MAX_NAMES_BYTES) -> list[list[str]]:

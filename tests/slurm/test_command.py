@@ -53,6 +53,33 @@ def test_a_status_that_is_not_0_is_an_error_with_what_was_said(slurm: Slurm) -> 
         run(slurm, ["sshare"])
 
 
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ("slurm_load_assoc_mgr_info error: Broken pipe", 2),
+        ("Zero Bytes were transmitted or received", 2),
+        ("Unable to contact slurm controller (connect failure)", 1),
+    ],
+)
+def test_a_connection_that_was_broken_off_is_tried_once_more(
+    slurm: Slurm, tmp_path: Path, said: str, count: int
+) -> None:
+    calls = tmp_path / "calls"
+    command(slurm, f"echo >> {calls}; echo '{said}' >&2; exit 1")
+    with pytest.raises(SlurmError, match="ended with status 1"):
+        run(slurm, ["sshare"])
+    assert len(calls.read_text()) == count
+
+
+def test_the_second_answer_counts_where_the_first_was_broken_off(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    said = "slurm_load_assoc_mgr_info error: Connection reset by peer"
+    command(slurm, f"echo answer; [ -e {mark} ] && exit; echo > {mark}; echo '{said}' >&2; exit 1")
+    assert run(slurm, ["sshare"]) == "answer\n"
+
+
 def test_a_command_that_is_not_there_is_named(slurm: Slurm) -> None:
     with pytest.raises(SlurmError, match="SLURM_BIN"):
         run(slurm, ["sshare"])
