@@ -33,8 +33,8 @@ _BROKEN_OFF = ("Broken pipe", "Connection reset by peer", "Zero Bytes were trans
 def run(slurm: Slurm, arguments: Sequence[str]) -> str:
     """Run one Slurm command and return its standard output.
 
-    Where the connection was broken off it is run once more. Any that the bank runs may be: it looks,
-    sets a limit to a value, or sets RawUsage to 0.
+    Where the connection was broken off it is run once more. Any that the bank runs may be: each
+    looks, sets a limit to a value, or sets RawUsage to 0.
 
     Args:
         slurm: how to reach Slurm.
