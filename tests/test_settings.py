@@ -7,6 +7,7 @@ import pytest
 
 from bank.errors import SettingsError
 from bank.settings import RULES, Settings, default_text, find_file, load
+from bank.store.migrations import TABLES
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,7 +63,7 @@ def test_the_file_we_ship_sets_everything_to_its_default() -> None:
         ("CLUSTERS = ['dev', 5]", "list of cluster names"),
         ("CLUSTERS = ['dev', 'b', 'dev']", "each once"),
         ("DB_TABLE_NAME = 'sbank; DROP TABLE entry'", "letters, digits"),
-        ("DB_TABLE_NAME = 'entry'", "not a table of the bank's own"),
+        *((f"DB_TABLE_NAME = '{name}'", "not a table of the bank's own") for name in TABLES),
         ("DB_TABLE_NAME = 'sqlite_master'", "not a table of the bank's own"),
         ("DEFAULT_ALLOCATION = 1.5", "whole number of SUs"),
         ("DEFAULT_ALLOCATION = -1", "whole number of SUs"),

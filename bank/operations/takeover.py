@@ -318,12 +318,12 @@ def _holds(
     account_hold = hold_limit_name(bank.settings)
     for cluster, found in slurm:
         for name, row in found.accounts.items():
-            limits = _held_by(row)
-            if name in seen and limits:
+            held_by = _held_by(row)
+            if name in seen and held_by:
                 mine, theirs = moving_in.sort_holds(
                     cluster.name,
                     seen[name],
-                    limits,
+                    held_by,
                     account_hold=account_hold,
                     ours=choices.ours,
                 )

@@ -159,23 +159,31 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     is_kept = dry_run or os.path.exists(kept)
     # What was kept is what was there to the last moment.
     before = bank.database if dry_run else Database(kept, bank.database.accounts_table)
+    present = _all_accounts(before) if is_sound else None
     return {
         "file": path,
         "kept": kept if is_kept else None,
         "is_dry_run": dry_run,
-        "not_held_any_more": _only_now(before, restored, is_held_by_hand) if is_sound else None,
-        "not_open_any_more": _only_now(before, restored, _is_open) if is_sound else None,
+        "not_held_any_more": _only_now(present, restored, is_held_by_hand),
+        "not_open_any_more": _only_now(present, restored, _is_open),
     }
 
 
-def _only_now(
-    database: Database, restored: Mapping[str, Account], is_so: Callable[[Account], bool]
-) -> list[str]:
-    """Return the accounts of which something is so in a database, and not in a backup."""
+def _all_accounts(database: Database) -> dict[str, Account]:
     with reading(database) as reader:
-        found = accounts.find_all(reader)
+        return accounts.find_all(reader)
+
+
+def _only_now(
+    present: Mapping[str, Account] | None,
+    restored: Mapping[str, Account],
+    is_so: Callable[[Account], bool],
+) -> list[str] | None:
+    """Return the accounts of which something is so now, and not in a backup; None for unknown."""
+    if present is None:
+        return None
     restored_so = {name for name, account in restored.items() if is_so(account)}
-    return [name for name, account in found.items() if is_so(account) and name not in restored_so]
+    return [name for name, account in present.items() if is_so(account) and name not in restored_so]
 
 
 def _is_open(account: Account) -> bool:

@@ -182,7 +182,7 @@ def _wrong_choices(
     return wrong
 
 
-# What the predecessor's ACCOUNT_HOLD could be, as sacctmgr takes it before "=0".
+# Why a hold is taken over that no row need tell of.
 CHOSEN = "somebody chose so"
 
 
