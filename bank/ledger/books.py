@@ -46,12 +46,18 @@ def moved(books: Books, draft: Draft) -> Books:
     change = {draft.source: -draft.amount, draft.target: draft.amount}
     used = books.used + change.get(USED, 0)
     # Whatever is not used stands in the other book, so the two totals say it all.
-    granted = books.granted + change.get(AVAILABLE, 0) + change.get(USED, 0)
+    granted = books.granted + granted_by(draft)
     if max(abs(granted), abs(used), abs(granted - used)) > MAX_TOTAL:
         raise LedgerBroken(f"account {draft.account} would hold more than 64 bits can")
     if used < 0:
         raise LedgerBroken(f"account {draft.account} would have used less than nothing")
     return books._replace(granted=granted, used=used)
+
+
+def granted_by(draft: Draft) -> int:
+    """Return by how much an entry changes what is granted; below 0 it takes."""
+    own = (AVAILABLE, USED)
+    return draft.amount * ((draft.target in own) - (draft.source in own))
 
 
 def extended(books: Books, drafts: Iterable[Draft], *, now: int) -> tuple[Books, list[Entry]]:

@@ -7,16 +7,25 @@ never wait for each other.
 
 from typing import NamedTuple
 
-# The books of an account. The treasury is the site: SUs come from it and go back to it.
-TREASURY, AVAILABLE, USED = "treasury", "available", "used"
+# The books of an account. The treasury is the site: SUs come from it and go back to it. Through
+# clearing they go from one account to another: what one gives, another takes.
+TREASURY, AVAILABLE, USED, CLEARING = "treasury", "available", "used", "clearing"
 
 # What each kind of entry may move, as (source, target).
 KINDS = {
     "deposit": {(TREASURY, AVAILABLE)},
     "withdrawal": {(AVAILABLE, TREASURY)},
+    "transfer": {(AVAILABLE, CLEARING), (CLEARING, AVAILABLE)},
     "charge": {(AVAILABLE, USED)},
-    # Use that the meter lost and sacct still knows; or a limit set to what a dump says.
-    "adjustment": {(AVAILABLE, USED), (TREASURY, AVAILABLE), (AVAILABLE, TREASURY)},
+    "refund": {(USED, AVAILABLE)},
+    # Use that the meter lost and sacct still knows; use corrected by hand, either way; or a limit
+    # set to what a dump says.
+    "adjustment": {
+        (AVAILABLE, USED),
+        (USED, AVAILABLE),
+        (TREASURY, AVAILABLE),
+        (AVAILABLE, TREASURY),
+    },
     # The end of a period: use is settled with the treasury. An account pays for what its children
     # used from what it has available, because that use stands in the children's books.
     "closing": {(USED, TREASURY), (AVAILABLE, TREASURY)},

@@ -67,7 +67,7 @@ def change_problems(
         stated: the fields that stand in its row, as text.
         head: the count and the newest digest that stand in its row.
     """
-    digest, count, fields = "", 0, {"is_open": "0", "is_unlimited": "0"}
+    digest, count, fields = "", 0, {"is_open": "0", "is_unlimited": "0", "credit": "0"}
     values: dict[str, str | None] = {**dict.fromkeys(stated), **fields}
     for change in changes:
         where = f"account {name}, change {change.seq}"

@@ -23,6 +23,7 @@ class Account(NamedTuple):
     Attributes:
         is_open: whether it has an allocation of its own.
         is_unlimited: whether it has no limit at all.
+        credit: billing-seconds by which it may be overdrawn.
         period_started_on: ISO date of the period's first day, None where it never was open.
         hold_reason: why an admin holds it, None where nobody does.
         grant_id: the grant in force.
@@ -33,6 +34,7 @@ class Account(NamedTuple):
     name: str
     is_open: bool
     is_unlimited: bool
+    credit: int
     period_started_on: str | None
     hold_reason: str | None
     grant_id: int | None
@@ -43,25 +45,26 @@ class Account(NamedTuple):
 
 
 _COLUMNS = """
-    account_id, name, is_open, credit_limit IS NULL, period_started_on, hold_reason, grant_id,
-    granted, used, entry_count, head_digest, last_posted_at, change_count, change_digest,
+    account_id, name, is_open, credit_limit IS NULL, credit, period_started_on, hold_reason,
+    grant_id, granted, used, entry_count, head_digest, last_posted_at, change_count, change_digest,
     coalesce((SELECT changed_at FROM account_change
     WHERE account_change.account_id = account.account_id AND seq = change_count), 0)
 """
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    account_id, name, is_open, is_unlimited, started_on, hold_reason, grant_id = row[:7]
+    account_id, name, is_open, is_unlimited, credit, started_on, hold_reason, grant_id = row[:8]
     return Account(
         account_id,
         name,
         bool(is_open),
         bool(is_unlimited),
+        credit,
         started_on,
         hold_reason,
         grant_id,
-        Books(*row[7:12]),
-        *row[12:],
+        Books(*row[8:13]),
+        *row[13:],
     )
 
 
@@ -106,6 +109,7 @@ def ensure(writer: Writer, names: Iterable[str]) -> None:
 _FIELDS = {
     "is_open": "is_open",
     "is_unlimited": "credit_limit",
+    "credit": "credit",
     "period_started_on": "period_started_on",
     "hold_reason": "hold_reason",
     "grant_id": "grant_id",

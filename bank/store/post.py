@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from bank.errors import LedgerBroken
-from bank.ledger.books import extended
-from bank.ledger.entries import USED, Draft, Entry
+from bank.ledger.books import extended, granted_by
+from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft, Entry
 from bank.store import accounts
 from bank.store.connect import Writer
 
@@ -54,6 +54,7 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
         " WHERE account_id = :account_id",
         totals,
     )
+    _count_by_grant(writer, drafts)
     _count_by_place(writer, rows)
     return posted
 
@@ -64,11 +65,34 @@ def _row(entry: Entry) -> dict[str, object]:
     return {**row, "seq": entry.seq, "posted_at": entry.posted_at, "digest": entry.digest}
 
 
+def _count_by_grant(writer: Writer, drafts: Sequence[Draft]) -> None:
+    """Add what entries bring to grants, and what they take from them, to the grants' totals."""
+    writer.execute(
+        "UPDATE allocation_grant SET granted = granted + :amount WHERE grant_id = :grant_id",
+        [
+            {"grant_id": draft.grant_id, "amount": amount}
+            for draft in drafts
+            if draft.grant_id is not None and (amount := granted_by(draft))
+        ],
+    )
+
+
 def _count_by_place(writer: Writer, rows: Sequence[dict[str, object]]) -> None:
-    """Add what was charged and what was closed to the account's totals on its cluster."""
-    for total, side in (("charged", "target"), ("closed", "source")):
-        writer.execute(
-            f"UPDATE place SET {total} = {total} + :amount"
-            " WHERE cluster = :cluster AND account_id = :account_id",
-            [row for row in rows if row[side] == USED],
-        )
+    """Add what was charged, refunded and closed to the account's totals on its cluster."""
+    charged = [row for row in rows if row["target"] == USED]
+    refunded = [row for row in rows if (row["source"], row["target"]) == (USED, AVAILABLE)]
+    closed = [row for row in rows if (row["source"], row["target"]) == (USED, TREASURY)]
+    here = "WHERE cluster = :cluster AND account_id = :account_id"
+    writer.execute(f"UPDATE place SET charged = charged + :amount {here}", charged)
+    writer.execute(f"UPDATE place SET charged = charged - :amount {here}", refunded)
+    writer.execute(f"UPDATE place SET closed = closed + :amount {here}", closed)
+    # What is refunded and had stopped counting for an account above counts no less than nothing.
+    now = (
+        "(SELECT charged FROM place WHERE place.cluster = settled.cluster"
+        " AND place.account_id = settled.child_id)"
+    )
+    writer.execute(
+        f"UPDATE settled SET joined = {now} - closed"
+        f" WHERE cluster = :cluster AND child_id = :account_id AND joined + closed > {now}",
+        refunded,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from bank.ledger.entries import USED, Draft
+from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.ledger.proof import (
     Change,
     MeterReading,
@@ -18,11 +18,10 @@ from bank.policy.thresholds import FLAGS
 from bank.store import accounts
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
-from bank.store.migrations import TABLES
-from bank.store.migrations.v0001_first import IMMUTABLE
+from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank
 from bank.store.notices import find_open
 
-_FIELDS = ("is_open", "is_unlimited", "period_started_on", "hold_reason", "grant_id")
+_FIELDS = ("is_open", "is_unlimited", "credit", "period_started_on", "hold_reason", "grant_id")
 
 
 class Sums:
@@ -33,6 +32,7 @@ class Sums:
         self.by_reading: dict[tuple[str, str], int] = defaultdict(int)
         self.charged: dict[tuple[str, str], int] = defaultdict(int)
         self.closed: dict[tuple[str, str], int] = defaultdict(int)
+        self.refunded: dict[tuple[str, str], int] = defaultdict(int)
         self.settled: dict[tuple[str, str, str], int] = defaultdict(int)
 
 
@@ -57,7 +57,7 @@ def _file_problems(reader: Reader) -> Iterator[str]:
         for table, row, parent, _ in reader.query(f"PRAGMA foreign_key_check({name})"):
             yield f"table {table}, row {row}: what it refers to in {parent} is not there"
     triggers = {name for (name,) in reader.query("SELECT name FROM sqlite_master")}
-    for table in IMMUTABLE:
+    for table in (*v0001_first.IMMUTABLE, *v0003_whole_bank.IMMUTABLE):
         for what in ("update", "delete"):
             if f"{table}_{what}_refused" not in triggers:
                 yield f"table {table}: what refuses to {what} its rows is gone"
@@ -95,6 +95,9 @@ def _add(sums: Sums, draft: Draft) -> None:
         sums.charged[cluster, draft.account] += draft.amount
         if reference.startswith("reading "):
             sums.by_reading[draft.account, reference] += draft.amount
+    elif (draft.source, draft.target) == (USED, AVAILABLE):
+        sums.charged[cluster, draft.account] -= draft.amount
+        sums.refunded[cluster, draft.account] += draft.amount
     elif draft.source == USED:
         sums.closed[cluster, draft.account] += draft.amount
     elif draft.kind == "closing":
@@ -182,7 +185,7 @@ def _place_problems(reader: Reader, sums: Sums) -> Iterator[str]:
                 f"account {account}: {told} of the use of {child} on {cluster} stands as closed,"
                 f" entries say {is_so}"
             )
-        if joined < 0 or joined + told > (most or 0):
+        if joined < -sums.refunded.get((cluster, child), 0) or joined + told > (most or 0):
             yield (
                 f"account {account}: {joined} + {told} of the use of {child} on {cluster} stand as"
                 f" counting no more, {child} was charged {most or 0}"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bank.errors import LedgerBroken
 from bank.ledger.books import MAX_TOTAL, Books, extended, moved
-from bank.ledger.entries import AVAILABLE, KINDS, TREASURY, USED, Draft, Entry
+from bank.ledger.entries import AVAILABLE, CLEARING, KINDS, TREASURY, USED, Draft, Entry
 from bank.ledger.proof import chain_problems
 
 MOVES = [(kind, *pair) for kind, pairs in KINDS.items() for pair in sorted(pairs)]
@@ -47,7 +47,11 @@ def chains(draw: st.DrawFn) -> tuple[Books, list[Entry]]:
         ("deposit", TREASURY, AVAILABLE, 5, 0),
         ("withdrawal", AVAILABLE, TREASURY, -5, 0),
         ("charge", AVAILABLE, USED, 0, 5),
+        ("transfer", AVAILABLE, CLEARING, -5, 0),
+        ("transfer", CLEARING, AVAILABLE, 5, 0),
+        ("refund", USED, AVAILABLE, 0, -5),
         ("adjustment", AVAILABLE, USED, 0, 5),
+        ("adjustment", USED, AVAILABLE, 0, -5),
         ("adjustment", TREASURY, AVAILABLE, 5, 0),
         ("adjustment", AVAILABLE, TREASURY, -5, 0),
         ("closing", USED, TREASURY, -5, -5),
@@ -65,12 +69,12 @@ def test_each_kind_moves_the_totals_it_should(
 
 
 def test_the_table_above_knows_every_kind() -> None:
-    assert len(MOVES) == 10
+    assert len(MOVES) == 14
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "gift"])
-@pytest.mark.parametrize("source", [TREASURY, AVAILABLE, USED, "x"])
-@pytest.mark.parametrize("target", [TREASURY, AVAILABLE, USED, "x"])
+@pytest.mark.parametrize("source", [TREASURY, AVAILABLE, USED, CLEARING, "x"])
+@pytest.mark.parametrize("target", [TREASURY, AVAILABLE, USED, CLEARING, "x"])
 def test_no_kind_moves_anything_else(kind: str, source: str, target: str) -> None:
     if (kind, source, target) in MOVES:
         return
@@ -99,12 +103,12 @@ def test_what_comes_from_the_treasury_is_available_or_used(
     chain: tuple[Books, list[Entry]],
 ) -> None:
     books, entries = chain
-    balance = {TREASURY: 0, AVAILABLE: 0, USED: 0}
+    balance = {TREASURY: 0, CLEARING: 0, AVAILABLE: 0, USED: 0}
     for entry in entries:
         balance[entry.draft.source] -= entry.draft.amount
         balance[entry.draft.target] += entry.draft.amount
     assert sum(balance.values()) == 0
-    assert books.granted == -balance[TREASURY]
+    assert books.granted == -balance[TREASURY] - balance[CLEARING]
     assert (books.available, books.used) == (balance[AVAILABLE], balance[USED])
 
 

@@ -320,7 +320,7 @@ def test_a_dangling_row_of_the_banks_own_is_found(old: Bank) -> None:
     take(old)
     type_sql(old, "INSERT INTO usage_reset VALUES ('c', 'a', 1)")
     assert upkeep.verify(old) == []
-    type_sql(old, "INSERT INTO allocation_grant VALUES (70, 99, 1, NULL, 'x')")
+    type_sql(old, "INSERT INTO allocation_grant (account_id, start_at, kind) VALUES (99, 1, 'x')")
     assert "table allocation_grant, row 70: what it refers to in account is not there" in (
         upkeep.verify(old)
     )
@@ -330,7 +330,9 @@ def test_the_banks_own_foreign_keys_are_enforced(old: Bank) -> None:
     make(old, old_row(1, "test1", 5))
     take(old)
     with pytest.raises(StoreError, match="FOREIGN KEY"), writing(old.database) as writer:
-        writer.insert("INSERT INTO allocation_grant VALUES (70, 99, 1, NULL, 'x')")
+        writer.insert(
+            "INSERT INTO allocation_grant (account_id, start_at, kind) VALUES (99, 1, 'x')"
+        )
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 # The version that this program reads and writes. Known here without loading the migrations, because
 # every command compares it.
-NEWEST = 2
+NEWEST = 3
 
 # The bank's own tables, but for the one that other programs read; a site may keep more beside them.
 TABLES = (
     *("schema_version", "account", "allocation_grant", "entry", "account_change", "request"),
     *("cluster", "place", "settled", "meter", "reading", "slurm_limit", "usage_reset", "notice"),
+    *("user_limit", "job_refund"),
 )
