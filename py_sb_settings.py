@@ -98,6 +98,16 @@ CHECK_DATES = False
 # a limit of 0, are neither reported nor held.
 ON_END = 'report'
 
+# --- Grants with dates -----------------------------------------------------------------------
+
+# The zone of all days and times that people give and read, such as 'Europe/Berlin'; '' is the
+# machine's own. A span is from its first instant until before its last.
+TIME_ZONE = ''
+
+# Percent of what is unused at the end of a grant that is carried over into one that follows and
+# is as long, where the grant itself does not say.
+CARRY_OVER_PERCENT = 0
+
 # --- Telling people --------------------------------------------------------------------------
 
 # Percent of its limit at which people are told of an account's use: last, and first.

@@ -2,7 +2,11 @@
 """slurm_bank.py -- a bank for compute time on Slurm clusters.
 
 Usage:
-  slurm_bank.py (insert|modify|add|withdraw) <account> <su> [options]
+  slurm_bank.py (insert|modify|add|deposit|withdraw) <account> <su> [options]
+  slurm_bank.py (refund|adjust|set_credit) <account> <su> [options]
+  slurm_bank.py transfer <from> <to> <su> [options]
+  slurm_bank.py (grant|renew) <account> [<su>] [options]
+  slurm_bank.py grants <account> [options]
   slurm_bank.py (get_sus|check_service_units_limit|history) <account> [options]
   slurm_bank.py (check_end_of_date_limit|three_month_check) <account> [options]
   slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
@@ -17,14 +21,22 @@ Usage:
 Movements:
   insert                     open an account with so many SUs
   add                        give it more in the same period
+  deposit                    the same, whatever ON_TOP_UP says, or more for one grant (--grant)
   modify                     set its limit, and start its period's clock again
   withdraw                   take SUs back, at most what is available
+  transfer                   give SUs of one account to another; they keep their dates
+  refund                     give back what an account has used
+  adjust                     book use that no meter saw, or below 0 take booked use off
+  set_credit                 let an account be overdrawn by so much
+  grant                      give SUs from --start until before --end, also in time to come
+  renew                      give the grant that follows the last one, as much and as long
   reset_usage                start a new period: nothing used, the same limit
   delete                     close it; its history stays
 
 Looking:
   get_sus                    its limit
   balance                    limit, used, set aside, available, percent, held or not and by whom
+  grants                     its grants, with what of each is used and left
   list                       all accounts, a line each
   history                    all that happened to an account
 
@@ -48,7 +60,8 @@ The books:
 
 Arguments:
   <account>  a Slurm account
-  <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify), 0 is nothing
+  <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify), 0 is nothing;
+             below 0 takes off (adjust)
   <file>     a new file for backup, dump and export, else what one of these has made
 
 Options:
@@ -57,8 +70,15 @@ Options:
   --reason TEXT  why, for the history (movements, hold, release_hold, repopulate, import)
   --key TEXT     a name for this command: given again, it is answered and not done again
                  (movements, hold)
+  --start DAY    the first day, or time, of a grant (grant, renew)
+  --end DAY      the first one that does not belong to it any more (grant, renew)
+  --kind TEXT    what a grant is for (grant, renew)
+  --carry PERCENT  how much of what is unused at its end goes on in one that follows (grant, renew)
+  --grant NUMBER   which of the account's grants (deposit, withdraw)
+  --cluster NAME   where it was used (refund, adjust)
   --yes          do not ask (delete, restore, repopulate, import)
-  --force        delete an account that has something left
+  --force        delete an account that has something left; give one more than the account above
+                 it has, or leave one less than an account below it has
   --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
   -h --help      print this
   -v --version   print the version

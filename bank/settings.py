@@ -30,6 +30,8 @@ class Settings(NamedTuple):
     default_allocation: int = 3600
     proposal_length_days: int = 365
     check_dates: bool = False
+    time_zone: str = ""
+    carry_over_percent: int = 0
     on_end: str = "report"
     upper_limit_percent: int = 90
     lower_limit_percent: int = 60
@@ -124,6 +126,11 @@ RULES: dict[str, Rule] = {
     "DEFAULT_ALLOCATION": Rule("a whole number of SUs, 0 or more", _su),
     "PROPOSAL_LENGTH_DAYS": _whole(1, 36500),
     "CHECK_DATES": Rule("True or False", _yes_or_no),
+    "TIME_ZONE": Rule(
+        "a name of the IANA time zone database, such as 'Europe/Berlin', or '' for the machine's",
+        _text("([A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*)?"),
+    ),
+    "CARRY_OVER_PERCENT": _whole(0, 100),
     "ON_END": _one_of("report", "hold", "renew"),
     "NOTIFY_COMMAND": _PATH_OR_EMPTY,
     "UPPER_LIMIT_PERCENT": _whole(1, 100),

@@ -1,7 +1,7 @@
 """What was asked for: the command line, checked once, by name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from docopt import DocoptExit, docopt
@@ -11,10 +11,23 @@ from bank.ledger.names import account_name
 
 # Which options each verb takes besides --json, which all that print take.
 _OPTIONS = {
-    "insert": {"--dry-run", "--reason", "--key"},
-    "modify": {"--dry-run", "--reason", "--key"},
-    "add": {"--dry-run", "--reason", "--key"},
-    "withdraw": {"--dry-run", "--reason", "--key"},
+    "insert": {"--dry-run", "--reason", "--key", "--force"},
+    "modify": {"--dry-run", "--reason", "--key", "--force"},
+    "add": {"--dry-run", "--reason", "--key", "--force"},
+    "deposit": {"--dry-run", "--reason", "--key", "--force", "--grant"},
+    "withdraw": {"--dry-run", "--reason", "--key", "--force", "--grant"},
+    "refund": {"--dry-run", "--reason", "--key", "--cluster"},
+    "adjust": {"--dry-run", "--reason", "--key", "--cluster"},
+    "set_credit": {"--dry-run", "--reason", "--key"},
+    "transfer": {"--dry-run", "--reason", "--key", "--force"},
+    "grant": {
+        *("--dry-run", "--reason", "--key", "--force"),
+        *("--start", "--end", "--kind", "--carry"),
+    },
+    "renew": {
+        *("--dry-run", "--reason", "--key", "--force"),
+        *("--start", "--end", "--kind", "--carry"),
+    },
     "reset_usage": {"--dry-run", "--reason", "--key"},
     "hold": {"--dry-run", "--reason", "--key"},
     "release_hold": {"--dry-run", "--reason"},
@@ -23,6 +36,7 @@ _OPTIONS = {
     "balance": set(),
     "list": set(),
     "history": set(),
+    "grants": set(),
     "check_service_units_limit": {"--dry-run"},
     "check_end_of_date_limit": {"--dry-run"},
     "three_month_check": {"--dry-run"},
@@ -38,8 +52,18 @@ _OPTIONS = {
     "export_csv": set(),
     "import_csv": {"--dry-run", "--reason", "--yes"},
 }
-_ALL_OPTIONS = ("--dry-run", "--reason", "--key", "--yes", "--force", "--choose")
-_WITH_TEXT = {"--reason": "TEXT", "--key": "TEXT", "--choose": "LIST"}
+_WITH_TEXT = {
+    "--reason": "TEXT",
+    "--key": "TEXT",
+    "--choose": "LIST",
+    "--start": "DAY",
+    "--end": "DAY",
+    "--kind": "TEXT",
+    "--carry": "PERCENT",
+    "--grant": "NUMBER",
+    "--cluster": "NAME",
+}
+_ALL_OPTIONS = ("--dry-run", "--yes", "--force", *_WITH_TEXT)
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")
 # Ends up in lines of the log and of the history.
 _MAX_TEXT = 500
@@ -57,6 +81,8 @@ class Arguments(NamedTuple):
         reason: "" where none was given.
         key: None where none was given.
         choose: "" where nothing was chosen.
+        to: the account that is given what is transferred, None but for `transfer`.
+        given: what was given with each option that takes a value.
     """
 
     verb: str
@@ -70,6 +96,12 @@ class Arguments(NamedTuple):
     reason: str = ""
     key: str | None = None
     choose: str = ""
+    to: str | None = None
+    given: Mapping[str, str | None] = {}
+
+    def text(self, option: str) -> str | None:
+        """Return what was given with an option, None where it was not."""
+        return self.given.get(option)
 
 
 def read_arguments(usage: str, argv: list[str]) -> Arguments:
@@ -95,9 +127,9 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         if given[option] and option not in _OPTIONS[verb]:
             takes = [*sorted(_OPTIONS[verb]), "--json"]
             raise UsageError(f"{verb} does not take {option}, but {', '.join(takes)}")
-    for option in ("--reason", "--key"):
+    for option in _WITH_TEXT:
         _refuse_unprintable(option, given[option])
-    name = given["<account>"]
+    name = given["<account>"] or given["<from>"]
     return Arguments(
         verb=verb,
         account=None if name is None else account_name(name),
@@ -110,6 +142,8 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         reason=given["--reason"] or "",
         key=given["--key"],
         choose=given["--choose"] or "",
+        to=None if given["<to>"] is None else account_name(given["<to>"]),
+        given={option: given[option] for option in _WITH_TEXT},
     )
 
 

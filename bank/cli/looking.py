@@ -94,4 +94,31 @@ def _history(bank: Bank, arguments: Arguments) -> int:
     return 0
 
 
-VERBS = {"get_sus": _get_sus, "balance": _balance, "list": _list, "history": _history}
+_GRANTS = (
+    *("grant", "state", "start", "end", "given_su", "used_su", "left_su"),
+    *("carry_percent", "kind"),
+)
+
+
+def _grants(bank: Bank, arguments: Arguments) -> int:
+    from bank.operations.grants import grants
+
+    assert arguments.account is not None
+    found = grants(bank, arguments.account)
+    if arguments.is_json:
+        print_json(found)
+    else:
+        print_table(_GRANTS, found)
+        print_line(
+            f"days begin at midnight in {found[0]['zone']}; an end is the first that is not its"
+        )
+    return 0
+
+
+VERBS = {
+    "get_sus": _get_sus,
+    "balance": _balance,
+    "list": _list,
+    "history": _history,
+    "grants": _grants,
+}

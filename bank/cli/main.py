@@ -14,7 +14,7 @@ from bank.cli.output import (
     warn,
 )
 from bank.errors import BankError, NotPrinted
-from bank.operations.bank import Bank, login
+from bank.operations.bank import Bank, login, use_zone
 from bank.settings import find_file, load
 
 _FAULT = 70
@@ -83,12 +83,13 @@ def _bank() -> Bank:
     settings = load(find_file(os.environ, here))
     if not settings.slurm_conf:
         settings = settings._replace(slurm_conf=os.environ.get("SLURM_CONF", ""))
+    use_zone(settings.time_zone)
     return Bank(settings, login(), warn)
 
 
 def _verb(name: str) -> Callable[[Bank, Arguments], int]:
     """Return the function for a verb; only what it needs is loaded."""
-    if name in ("get_sus", "balance", "list", "history"):
+    if name in ("get_sus", "balance", "list", "history", "grants"):
         from bank.cli import looking
 
         return looking.VERBS[name]

@@ -6,14 +6,15 @@ from typing import Any
 from bank.cli.arguments import Arguments
 from bank.cli.looking import has_sus
 from bank.cli.output import print_json, print_line, require_yes
-from bank.errors import InputError
+from bank.errors import InputError, UsageError
 from bank.ledger.amounts import parse_su
-from bank.operations import movements
+from bank.operations import corrections, grants, movements, transfers
 from bank.operations.bank import Bank
-from bank.operations.movements import Command
+from bank.operations.commands import Command
+from bank.operations.days import moment
 
-_TAKES_AMOUNT = {"insert", "modify", "add", "withdraw"}
 _TAKES_UNLIMITED = {"insert", "modify"}
+_LARGEST_PERCENT = 100
 
 
 def _moving(
@@ -37,25 +38,59 @@ def _moving(
 
 def _command(arguments: Arguments) -> Command:
     assert arguments.account is not None
-    amount = None
-    if arguments.verb in _TAKES_AMOUNT and not (
-        arguments.su == "-1" and arguments.verb in _TAKES_UNLIMITED
-    ):
-        if arguments.su.startswith("-") and arguments.verb not in _TAKES_UNLIMITED:
-            raise InputError(
-                f"{arguments.verb} takes an amount above 0, not {arguments.su!r}:"
-                " to take SUs back use withdraw, for no limit use modify with -1"
-            )
-        amount = parse_su(arguments.su)
+    start, end = arguments.text("--start"), arguments.text("--end")
+    if arguments.verb == "grant" and (start is None or end is None or not arguments.su):
+        raise UsageError(
+            "a grant needs an amount, --start and --end: insert and add give SUs without dates"
+        )
     return Command(
         verb=arguments.verb,
         account=arguments.account,
-        amount=amount,
+        amount=_amount(arguments),
         reason=arguments.reason,
         key=arguments.key,
         dry_run=arguments.is_dry_run,
         force=arguments.is_forced,
+        to=arguments.to,
+        grant_id=_grant_id(arguments.text("--grant")),
+        start_at=None if start is None else moment(start, "--start"),
+        end_at=None if end is None else moment(end, "--end"),
+        kind=arguments.text("--kind"),
+        carry_percent=_percent(arguments.text("--carry")),
+        cluster=arguments.text("--cluster"),
     )
+
+
+def _amount(arguments: Arguments) -> int | None:
+    """Return the amount in billing-seconds; None is unlimited, or none given."""
+    su, verb = arguments.su, arguments.verb
+    if not su or (su == "-1" and verb in _TAKES_UNLIMITED):
+        return None
+    if su.startswith("-") and verb == "adjust":
+        return -parse_su(su[1:])
+    if su.startswith("-") and verb not in _TAKES_UNLIMITED:
+        raise InputError(
+            f"{verb} takes an amount above 0, not {su!r}:"
+            " to take SUs back use withdraw, for no limit use modify with -1"
+        )
+    return parse_su(su)
+
+
+def _grant_id(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(2**63))):
+        raise InputError(f"--grant {text[:40]!r} is not the number of a grant: 'grants' shows them")
+    return int(text)
+
+
+def _percent(text: str | None) -> int | None:
+    if text is None:
+        return None
+    number = text.removesuffix("%")
+    if not (number.isascii() and number.isdigit() and int(number[:4]) <= _LARGEST_PERCENT):
+        raise InputError(f"--carry {text[:40]!r} is not a whole number from 0 to 100")
+    return int(number)
 
 
 def _said(answer: dict[str, Any]) -> str:
@@ -90,4 +125,11 @@ VERBS = {
     "reset_usage": _moving(movements.reset_usage),
     "hold": _moving(movements.hold),
     "delete": _moving(movements.delete),
+    "deposit": _moving(movements.deposit),
+    "set_credit": _moving(movements.set_credit),
+    "transfer": _moving(transfers.transfer),
+    "refund": _moving(corrections.refund),
+    "adjust": _moving(corrections.adjust),
+    "grant": _moving(grants.grant),
+    "renew": _moving(grants.renew),
 }

@@ -46,12 +46,12 @@ class Draft(NamedTuple):
         amount: billing-seconds, greater than 0.
         actor: login of whoever caused it.
         reason: free text, may be empty.
-        grant_id: the grant that pays or is paid; None where an account without one is charged.
+        grant_id: the grant that pays or is paid; None where it is of no single one.
         cluster: where the use was, or None.
         user: whose use it was, or None.
         reference: what it rests on, e.g. "reading 12/3" or "child physics", or None.
         idempotency_key: the key that the caller gave the whole command, or None.
-        leg: number of this entry among those of one key.
+        leg: number of this entry among those of one key, from 0; given when it is posted.
     """
 
     account: str

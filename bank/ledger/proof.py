@@ -68,7 +68,9 @@ def change_problems(
         head: the count and the newest digest that stand in its row.
     """
     digest, count, fields = "", 0, {"is_open": "0", "is_unlimited": "0", "credit": "0"}
-    values: dict[str, str | None] = {**dict.fromkeys(stated), **fields}
+    # What a grant has paid is nothing until its first change says otherwise.
+    paid = {field: "0" for field in stated if field.endswith(" paid")}
+    values: dict[str, str | None] = {**dict.fromkeys(stated), **fields, **paid}
     for change in changes:
         where = f"account {name}, change {change.seq}"
         count += 1

@@ -1,19 +1,23 @@
 """Applying a file of accounts: one transaction, after what was there before is kept."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from bank.errors import Refusal
+from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
+from bank.ledger.names import listed
 from bank.operations import dumps, periods
 from bank.operations.bank import Bank
 from bank.operations.differences import Plan, find_present, found_against
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
+from bank.operations.grant_dates import turn
 from bank.operations.metering import read_all_meters
 from bank.operations.periods import Opening
-from bank.policy.difference import without_flags
-from bank.store import accounts, copies, notices, read
+from bank.policy.difference import State, without_flags
+from bank.store import accounts, copies, grants, notices, read
 from bank.store.accounts import Account
 from bank.store.connect import Reader, Writer, writing
 from bank.store.post import post
@@ -113,7 +117,9 @@ def _change_open(bank: Bank, writer: Writer, plan: Plan) -> None:
         if one.before is not None and one.after is not None
     }
     now = bank.clock()
+    turn(bank, writer, list(wanted), at=now)
     found = accounts.find_many(writer, list(wanted))
+    _refuse_below_dated(writer, plan, wanted)
     accounts.change_many(
         writer,
         {
@@ -136,6 +142,26 @@ def _change_open(bank: Bank, writer: Writer, plan: Plan) -> None:
     ]
     post(writer, drafts, now=now)
     accounts.show(writer, bank.database, list(wanted))
+
+
+def _refuse_below_dated(writer: Writer, plan: Plan, wanted: Mapping[str, State]) -> None:
+    """Refuse a limit that is less than what an account's grants with dates have.
+
+    Raises:
+        Refusal: names the accounts.
+    """
+    dated = grants.find_dated_totals(writer)
+    less = [
+        f"{name} {format_su(state.limit)} (its grants with dates have {format_su(dated[name])})"
+        for name, state in wanted.items()
+        if name in dated and state.limit is not None and state.limit < dated[name]
+    ]
+    if less:
+        raise Refusal(
+            "less_than_dated",
+            f"{plan.file} gives less than what grants with dates have: {listed(less)}; 'withdraw"
+            " --grant' takes SUs back from one",
+        )
 
 
 def _beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from bank.errors import SettingsError
 from bank.settings import Settings
 from bank.store.connect import Database
 
@@ -54,6 +55,29 @@ class Bank(NamedTuple):
     def today(self) -> str:
         """Return the date here, as the predecessor wrote it: ISO, local time."""
         return time.strftime("%Y-%m-%d", time.localtime(self.clock() // 1_000_000))
+
+
+_ZONES = "/usr/share/zoneinfo"
+
+
+def use_zone(name: str) -> None:
+    """Let all days and times of this process be those of a zone; '' leaves the machine's own.
+
+    Raises:
+        SettingsError: this machine does not know it, and would take it for UTC.
+
+    Source:
+        tzset(3).
+    """
+    if not name:
+        return
+    if not os.path.isfile(f"{_ZONES}/{name}"):
+        raise SettingsError(
+            f"TIME_ZONE = {name!r} is not in {_ZONES}: give a name of the IANA time zone database,"
+            " such as 'Europe/Berlin' or 'UTC', or install tzdata"
+        )
+    os.environ["TZ"] = name
+    time.tzset()
 
 
 _NO_LOGIN = 4294967295

@@ -191,7 +191,7 @@ def _start(bank: Bank, writer: Writer, name: str) -> bool:
     length_days = bank.settings.proposal_length_days
     begins = calendar.next_start(started_on, length_days=length_days, today=today)
     reason = f"the period that began on {started_on} is over"
-    periods.start(bank, writer, standing, reason, None, started_on=begins)
+    periods.start(bank, writer, standing, reason, None, started_on=begins, is_refilled=False)
     return True
 
 

@@ -289,9 +289,9 @@ def _act(
 
 def _native(bank: Bank, standing: Standing | None, row: AccountRow) -> int | None:
     """Return the limit of an account that is not to be held, None for none of the bank's."""
-    if bank.settings.enforcement != "limit" or standing is None or standing.left is None:
+    if bank.settings.enforcement != "limit" or standing is None or standing.payable is None:
         return None
-    return native_limit(left=standing.left, counted_minutes=row.counted_minutes)
+    return native_limit(left=standing.payable, counted_minutes=row.counted_minutes)
 
 
 def _write_others(

@@ -63,6 +63,8 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
         "held": _held(settings, standing),
         "is_held": standing.is_held,
         "period_started_on": standing.account.period_started_on,
+        "credit_su": format_su(standing.account.credit),
+        "credit_billing_seconds": standing.account.credit,
         "limit_billing_seconds": limit,
         "used_billing_seconds": used,
         "set_aside_billing_seconds": standing.set_aside,
@@ -102,7 +104,7 @@ def _held(settings: Settings, standing: Standing) -> str:
 def _why(settings: Settings, standing: Standing) -> str:
     if standing.account.hold_reason is not None:
         return standing.account.hold_reason
-    if (standing.left or 0) > 0 and _counted_as_used(settings, standing) > standing.used:
+    if (standing.payable or 0) > 0 and _counted_as_used(settings, standing) > standing.used:
         return "nothing left, counting what running jobs may still use"
     return "nothing left"
 
@@ -111,7 +113,8 @@ def should_hold(settings: Settings, standing: Standing) -> bool:
     """Tell whether an account ought to be held: by hand, or because it has nothing left."""
     if standing.account.hold_reason is not None:
         return True
-    return has_nothing_left(limit=standing.limit, used=_counted_as_used(settings, standing))
+    used = _counted_as_used(settings, standing)
+    return has_nothing_left(limit=standing.limit, used=used, credit=standing.account.credit)
 
 
 def _counted_as_used(settings: Settings, standing: Standing) -> int:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from bank.errors import Busy, SettingsError, SlurmError
 from bank.ledger.entries import AVAILABLE, USED, Draft
+from bank.operations import grant_dates
 from bank.operations.bank import Bank
+from bank.operations.closing import paid_by_grants
 from bank.operations.clusters import (
     Cluster,
     all_clusters,
@@ -84,6 +86,8 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         _refuse_other_source(bank, cluster, known)
         covered = metered_accounts(known.accounts, observed.slurm)
         banked = banked_accounts(known.accounts, observed.slurm)
+        # What is booked now is for the grants in force when the meters were read to pay.
+        turned = grant_dates.turn_all(bank, at=observed.asked_at, dry_run=dry_run)
         plan = make_plan(bank, cluster, known, observed, covered)
         heads: dict[str, str] = {}
         try:
@@ -94,6 +98,7 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         if (heads or plan.notes) and not dry_run:
             # At once: whatever comes after this reading, what it booked and said is on record.
             log(bank, "readings", cluster=cluster.name, notes=plan.notes, heads=heads)
+        plan.notes.extend(turned)
         charged = dict(plan.forgotten)
         for name, booked in plan.readings.items():
             charged[name] = charged.get(name, 0) + sum(one.reading.booked for one in booked)
@@ -188,7 +193,6 @@ def _write_slice(
     first_seen = _write_places(bank, writer, cluster, known, places)
     booked = [one for name in names for one in plan.readings.get(name, ())]
     references = meters.write_readings(writer, cluster.name, [one.reading for one in booked])
-    grants = {name: account.grant_id for name, account in accounts.find_many(writer, names).items()}
     drafts = [
         Draft(
             name,
@@ -198,7 +202,7 @@ def _write_slice(
             plan.forgotten[name],
             bank.actor,
             "used before the bank's first reading by associations that are gone",
-            grants[name],
+            None,
             cluster.name,
             reference=f"first look at {cluster.name}",
         )
@@ -206,7 +210,8 @@ def _write_slice(
         if name in first_seen and plan.forgotten.get(name)
     ]
     for one in booked:
-        drafts += _drafts(bank, cluster, one, references, grants)
+        drafts += _drafts(bank, cluster, one, references)
+    drafts = paid_by_grants(writer, drafts)
     posted = post(writer, drafts, now=bank.clock())
     return {name: f"{made[-1].seq}:{made[-1].digest}" for name, made in posted.items()}
 
@@ -216,7 +221,6 @@ def _drafts(
     cluster: Cluster,
     one: Booked,
     references: dict[int, str],
-    grants: dict[str, int | None],
 ) -> Iterable[Draft]:
     reading = one.reading
     amounts = (
@@ -233,7 +237,7 @@ def _drafts(
                 amount,
                 bank.actor,
                 reason,
-                grants[reading.account],
+                None,
                 cluster.name,
                 reading.user,
                 references[reading.association],

@@ -1,88 +1,87 @@
 """Movements: SUs given to accounts and taken back, and what else an admin changes in the books."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from bank.errors import NotConfirmed, Refusal
+from bank.errors import Refusal
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU, MAX_SU, format_su
-from bank.ledger.entries import AVAILABLE, TREASURY, Draft
-from bank.operations import periods
+from bank.ledger.grants import Part, taken, unused
+from bank.operations import periods, shares
 from bank.operations.bank import Bank
-from bank.operations.enforcement import enforce_soon
-from bank.operations.files import log, newest
-from bank.operations.looking import describe, describe_soon, no_such_account
-from bank.operations.metering import missing_in_slurm, read_all_meters
-from bank.operations.periods import Opening
+from bank.operations.closing import close_use, payers
+from bank.operations.commands import (
+    Command,
+    do,
+    read_meters_before,
+    resets_on_top_up,
+    standing_of,
+)
+from bank.operations.periods import Opening, given
 from bank.policy.periods import is_held_for
-from bank.store import accounts, limits, read, requests
+from bank.store import accounts, grants, limits, read
 from bank.store.accounts import Account
-from bank.store.connect import Writer, reading, writing
+from bank.store.connect import Writer
+from bank.store.grants import Grant
 from bank.store.post import post
-
-
-class Command(NamedTuple):
-    """What an admin asks for.
-
-    Attributes:
-        verb: "insert", "add" and so on.
-        account: a plain name.
-        amount: billing-seconds; None is unlimited, or no amount where the verb takes none.
-        reason: free text.
-        key: makes a repeat an answer; None where the caller gave none.
-        dry_run: rehearse it.
-        force: delete what still has something left.
-    """
-
-    verb: str
-    account: str
-    amount: int | None = None
-    reason: str = ""
-    key: str | None = None
-    dry_run: bool = False
-    force: bool = False
+from bank.store.read import Standing
 
 
 def insert(bank: Bank, command: Command) -> dict[str, Any]:
     """Open an account with one grant.
 
     Raises:
-        Refusal: it is open already, or Slurm has no such account.
+        Refusal: it is open already, Slurm has no such account, or the one above it has less.
     """
-    return _do(bank, command, _insert, before=_before_insert)
+    return do(bank, command, _insert, before=_before_insert)
 
 
 def add(bank: Bank, command: Command) -> dict[str, Any]:
     """Give an account more in the same period; an unlimited one stays unlimited.
 
     Raises:
-        Refusal: it would have more than a limit can be.
+        Refusal: it would have more than a limit can be, or than the account above it.
     """
-    if _resets_on_top_up(bank, command):
-        return _do(bank, command, _add_and_book_off, before=_read_all_meters)
-    return _do(bank, command, _add)
+    if resets_on_top_up(bank, command):
+        return do(bank, command, _add_and_book_off, before=read_meters_before)
+    return do(bank, command, _deposit)
 
 
-def _resets_on_top_up(bank: Bank, command: Command) -> bool:
-    return command.verb == "add" and bank.settings.on_top_up == "reset"
+def deposit(bank: Bank, command: Command) -> dict[str, Any]:
+    """Give an account more, in the grant that is named or the one without an end.
+
+    Unlike `add` it never books use off, whatever ON_TOP_UP says.
+
+    Raises:
+        Refusal: as `add`, or the account has no such grant.
+    """
+    return do(bank, command, _deposit)
 
 
 def modify(bank: Bank, command: Command) -> dict[str, Any]:
-    """Set an account's limit and start its period's clock again; None is unlimited."""
-    return _do(bank, command, _modify)
+    """Set an account's limit and start its period's clock again; None is unlimited.
+
+    Raises:
+        Refusal: less than its grants with dates have.
+    """
+    return do(bank, command, _modify)
 
 
 def withdraw(bank: Bank, command: Command) -> dict[str, Any]:
-    """Take SUs back.
+    """Take SUs back, of the grant that is named or in the order in which grants are used.
 
     Raises:
         Refusal: more than is available.
     """
-    return _do(bank, command, _withdraw, before=_read_all_meters)
+    return do(bank, command, _withdraw, before=read_meters_before)
+
+
+def set_credit(bank: Bank, command: Command) -> dict[str, Any]:
+    """Set by how much an account may be overdrawn: by its jobs, `withdraw` and `transfer`."""
+    return do(bank, command, _set_credit)
 
 
 def reset_usage(bank: Bank, command: Command) -> dict[str, Any]:
     """Open a new period: nothing used, the same limit; RawUsage becomes 0 in Slurm."""
-    return _do(bank, command, _reset_usage, before=_read_all_meters)
+    return do(bank, command, _reset_usage, before=read_meters_before)
 
 
 def hold(bank: Bank, command: Command) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def hold(bank: Bank, command: Command) -> dict[str, Any]:
     Raises:
         Refusal: the reason is one that only the bank gives.
     """
-    return _do(bank, command, _hold)
+    return do(bank, command, _hold)
 
 
 def delete(bank: Bank, command: Command) -> dict[str, Any]:
@@ -100,121 +99,12 @@ def delete(bank: Bank, command: Command) -> dict[str, Any]:
     Raises:
         Refusal: it has something left and `force` is not given.
     """
-    return _do(bank, command, _delete, before=_read_all_meters)
+    return do(bank, command, _delete, before=read_meters_before)
 
 
-def _do(
-    bank: Bank,
-    command: Command,
-    act: Callable[[Bank, Writer, Command], None],
-    *,
-    before: Callable[[Bank, Command], None] | None = None,
-) -> dict[str, Any]:
-    """Do one command: once, whole, and then in Slurm.
-
-    Returns:
-        The verb, its amount, whether it is a repeat, and what `describe` says of the account: once
-        Slurm has followed, and for a repeat the amounts of the first time.
-    """
-    content = [command.verb, command.account, _shown(command)]
-    answer = _earlier_answer(bank, command, content)
-    if answer is None:
-        if before is not None:
-            before(bank, command)
-        answer = _post(bank, command, content, act)
-    if command.dry_run:
-        return answer
-    # A reset of RawUsage changes what Slurm counts for all above and below as well.
-    is_reset = command.verb == "reset_usage" or _resets_on_top_up(bank, command)
-    only = None if is_reset and bank.settings.enforcement == "limit" else command.account
-    has_followed = enforce_soon(bank, [command.account], only=only)
-    with reading(bank.database) as reader:
-        state = describe(bank, reader, command.account)
-    if command.verb == "hold" and not has_followed:
-        raise NotConfirmed(
-            f"the hold of {command.account} is on record, and Slurm does not have it yet: the next"
-            " pass holds it"
-        )
-    if answer["is_repeat"]:
-        return {**answer, **{what: state[what] for what in ("held", "is_held") if what in state}}
-    return {**answer, **state}
-
-
-def _shown(command: Command) -> str:
-    return "" if command.amount is None else format_su(command.amount)
-
-
-def _earlier_answer(bank: Bank, command: Command, content: list[Any]) -> dict[str, Any] | None:
-    if command.key is None:
-        return None
-    with reading(bank.database) as reader:
-        answer = requests.find_answer(reader, command.key, content)
-    return None if answer is None else {**answer, "is_repeat": True}
-
-
-def _post(
-    bank: Bank,
-    command: Command,
-    content: list[Any],
-    act: Callable[[Bank, Writer, Command], None],
-) -> dict[str, Any]:
-    with writing(bank.database, dry_run=command.dry_run) as writer:
-        if command.key is not None:
-            # Another process may have been quicker since we looked.
-            answer = requests.find_answer(writer, command.key, content)
-            if answer is not None:
-                return {**answer, "is_repeat": True}
-        act(bank, writer, command)
-        accounts.show(writer, bank.database, [command.account])
-        answer = {
-            "verb": command.verb,
-            "amount_su": _shown(command) or None,
-            **describe_soon(bank, writer, command.account),
-            "is_repeat": False,
-            "is_dry_run": command.dry_run,
-        }
-        if command.key is not None:
-            requests.write_answer(writer, command.key, content, answer, now=bank.clock())
-        account = accounts.find(writer, command.account)
-    assert account is not None
-    if not command.dry_run:
-        log(
-            bank,
-            command.verb,
-            account=command.account,
-            amount_su=_shown(command),
-            reason=command.reason,
-            **newest([account]),
-        )
-    return answer
-
-
-def _require_in_slurm(bank: Bank, command: Command) -> None:
-    """Refuse an account that no cluster has."""
-    if missing_in_slurm(bank, [command.account]):
-        raise Refusal(
-            "no_such_account",
-            f"Slurm has no account {command.account}: make it with"
-            f" 'sacctmgr add account {command.account}', then insert it here",
-        )
-
-
-def _before_insert(bank: Bank, command: Command) -> None:
-    _require_in_slurm(bank, command)
-    if bank.settings.usage_baseline == "now":
-        _read_all_meters(bank, command)
-
-
-def _read_all_meters(bank: Bank, command: Command) -> None:
-    """Book what was used until now, so that a new period begins here."""
-    read_all_meters(bank, dry_run=command.dry_run)
-
-
-def _standing(writer: Writer, name: str) -> read.Standing:
-    standing = read.standing(writer, name)
-    if standing is None:
-        raise no_such_account(name)
-    return standing
+def _before_insert(bank: Bank, command: Command) -> Command:
+    placed = shares.placed_in_slurm(bank, command)
+    return read_meters_before(bank, placed) if bank.settings.usage_baseline == "now" else placed
 
 
 def _insert(bank: Bank, writer: Writer, command: Command) -> None:
@@ -225,30 +115,93 @@ def _insert(bank: Bank, writer: Writer, command: Command) -> None:
         )
     opening = Opening(command.account, command.amount, command.reason)
     periods.open_accounts(bank, writer, [opening], key=command.key)
+    shares.refuse_larger(writer, command, command.account)
 
 
-def _add(bank: Bank, writer: Writer, command: Command) -> None:
-    account = _standing(writer, command.account).account
+def refuse_nothing(command: Command) -> int:
+    """Return the amount of a command.
+
+    Raises:
+        Refusal: it is 0.
+    """
     assert command.amount is not None
     if command.amount == 0:
-        raise Refusal("nothing_to_add", "adding 0 SUs changes nothing: give an amount above 0")
-    if account.books.granted + command.amount >= MAX_SU * BILLING_SECONDS_PER_SU:
-        # What one command cannot give, and so no dump or export take back, several cannot either.
+        raise Refusal(
+            f"nothing_to_{command.verb}",
+            f"{command.verb} of 0 SUs changes nothing: give an amount above 0",
+        )
+    return command.amount
+
+
+def refuse_too_much(writer: Writer, account: Account) -> None:
+    """Refuse what would give an account more than a limit can be.
+
+    What one command cannot give, and so no dump or export take back, several cannot either.
+
+    Args:
+        writer: the transaction that has given it.
+        account: as it was before.
+    """
+    after = accounts.find(writer, account.name)
+    assert after is not None
+    promised = sum(grant.promised for grant in grants.find_living(writer, account.account_id))
+    if after.books.granted + promised >= MAX_SU * BILLING_SECONDS_PER_SU:
         raise Refusal(
             "too_much",
-            f"Account {account.name} has {format_su(account.books.granted)} SUs, and with"
-            f" {format_su(command.amount)} more it would not have less than {MAX_SU:,}, which is"
-            " what a limit must be: add less",
+            f"Account {account.name} has {format_su(account.books.granted)} SUs, and with that it"
+            f" would not have less than {MAX_SU:,}, which is what a limit must be: give less",
         )
-    deposit = _deposit(bank, command, command.amount, account)
-    post(writer, [deposit], now=bank.clock())
+
+
+def named_grant(writer: Writer, account: Account, grant_id: int | None) -> Grant:
+    """Return an account's grant of this number, with None the one without an end.
+
+    Raises:
+        Refusal: it has none such, or that is over.
+    """
+    living = grants.find_living(writer, account.account_id)
+    wanted = account.grant_id if grant_id is None else grant_id
+    found = next((grant for grant in living if grant.grant_id == wanted), None)
+    if found is None or found.state == grants.ENDING:
+        known = ", ".join(str(grant.grant_id) for grant in living if grant.state != grants.ENDING)
+        raise Refusal(
+            "no_such_grant",
+            f"Account {account.name} has no grant {wanted} that is in force or promised; it has"
+            f" {known}: 'grants {account.name}' shows them",
+        )
+    return found
+
+
+def _deposit(bank: Bank, writer: Writer, command: Command) -> None:
+    account = standing_of(writer, command.account).account
+    amount = refuse_nothing(command)
+    give(bank, writer, command, named_grant(writer, account, command.grant_id), amount)
+    refuse_too_much(writer, account)
+    shares.refuse_larger(writer, command, account.name)
+
+
+def give(bank: Bank, writer: Writer, command: Command, grant: Grant, amount: int) -> None:
+    """Give a grant more, or promise it more where it has not started; below 0, take from it."""
+    now = bank.clock()
+    if grant.state != grants.PROMISED:
+        drafts = given(
+            *(bank, grant.account, amount, grant.grant_id),
+            reason=command.reason,
+            key=command.key,
+        )
+        post(writer, drafts, now=now)
+        return
+    promised = grant.promised + amount
+    state = grants.PROMISED if promised else grants.OVER
+    after = grant._replace(promised=promised, state=state)
+    grants.change(writer, grant, after, actor=bank.actor, reason=command.reason, now=now)
 
 
 def _add_and_book_off(bank: Bank, writer: Writer, command: Command) -> None:
-    _add(bank, writer, command)
-    standing = _standing(writer, command.account)
-    at_most = max(standing.account.books.granted, 0)
-    periods.close_use(bank, writer, standing, at_most=at_most, command_key=command.key)
+    _deposit(bank, writer, command)
+    standing = standing_of(writer, command.account)
+    parts = payers(writer, standing).parts
+    close_use(bank, writer, standing, parts, command_key=command.key)
     _want_reset(bank, writer, command.account)
 
 
@@ -264,60 +217,117 @@ def _want_reset(bank: Bank, writer: Writer, name: str) -> None:
 
 
 def _modify(bank: Bank, writer: Writer, command: Command) -> None:
-    account = _standing(writer, command.account).account
+    account = standing_of(writer, command.account).account
     now = bank.clock()
     fields: dict[str, accounts.Value] = {
         "is_unlimited": command.amount is None,
         **periods.beginning(account, bank.today()),
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=command.reason, now=now)
-    if command.amount is None:
+    if command.amount is not None:
+        set_limit(bank, writer, command, account, command.amount)
+        shares.refuse_smaller(writer, command, account.name)
+    shares.refuse_larger(writer, command, account.name)
+
+
+def set_limit(bank: Bank, writer: Writer, command: Command, account: Account, amount: int) -> None:
+    """Give or take what makes an account's limit so much, of the grant without an end.
+
+    Raises:
+        Refusal: its grants with dates have more.
+    """
+    living = grants.find_living(writer, account.account_id)
+    dated = sum(grant.granted for grant in living if grant.is_dated)
+    if amount < dated:
+        raise Refusal(
+            "less_than_dated",
+            f"Account {account.name} has {format_su(dated)} SUs in grants with dates, so its limit"
+            f" cannot be {format_su(amount)}: 'grants {account.name}' shows them, and 'withdraw"
+            " --grant' takes SUs back from one",
+        )
+    difference = amount - account.books.granted
+    give(bank, writer, command, named_grant(writer, account, None), difference)
+
+
+def available_parts(writer: Writer, standing: Standing) -> tuple[int, list[Part]]:
+    """Return what can be taken from an account, and what of it each grant has.
+
+    Returns:
+        Billing-seconds that are neither used nor set aside, with its credit; and by grant, in the
+        order of use, what is not used: more than that where jobs run, less where it has credit.
+    """
+    account = standing.account
+    there = account.books.granted + account.credit - standing.used - standing.set_aside
+    living = grants.find_living(writer, account.account_id)
+    # What one that has ended still has is for the jobs that run.
+    ending = {grant.grant_id for grant in living if grant.state == grants.ENDING}
+    parts = unused(grants.paying(living), max(standing.used, 0))
+    return there, [part for part in parts if part.grant_id not in ending]
+
+
+def refuse_more_than_there(standing: Standing, command: Command, there: int) -> None:
+    """Refuse to take more than an account has.
+
+    Raises:
+        Refusal: with what it has, and what is done with the rest.
+    """
+    assert command.amount is not None
+    if command.amount <= there:
         return
-    difference = command.amount - account.books.granted
-    if difference > 0:
-        post(writer, [_deposit(bank, command, difference, account)], now=now)
-    if difference < 0:
-        post(writer, [_withdrawal(bank, command, -difference, account)], now=now)
-
-
-def _deposit(bank: Bank, command: Command, amount: int, account: Account) -> Draft:
-    return periods.deposit(
-        bank,
-        command.account,
-        amount,
-        account.grant_id,
-        reason=command.reason,
-        key=command.key,
+    account = standing.account
+    unlimited = "; it may use without limit, and only what was granted can be taken back"
+    credit = f", {format_su(account.credit)} of credit" if account.credit else ""
+    done = {"withdraw": "withdrawn", "transfer": "transferred"}[command.verb]
+    raise Refusal(
+        "insufficient_funds",
+        f"{format_su(command.amount)} SUs cannot be {done} from {account.name}:"
+        f" available are {format_su(max(there, 0))} ({format_su(account.books.granted)} granted"
+        f"{credit}, {format_su(standing.used)} used, {format_su(standing.set_aside)} set aside"
+        f" for running jobs{unlimited if standing.limit is None else ''})",
     )
 
 
-def _withdrawal(bank: Bank, command: Command, amount: int, account: Account) -> Draft:
-    draft = _deposit(bank, command, amount, account)
-    return draft._replace(kind="withdrawal", source=AVAILABLE, target=TREASURY)
-
-
 def _withdraw(bank: Bank, writer: Writer, command: Command) -> None:
-    standing = _standing(writer, command.account)
+    standing = standing_of(writer, command.account)
+    amount = refuse_nothing(command)
+    account = standing.account
+    there, parts = available_parts(writer, standing)
+    if command.grant_id is None:
+        refuse_more_than_there(standing, command, there)
+        split = taken(parts, amount, account.grant_id)
+    else:
+        grant = named_grant(writer, account, command.grant_id)
+        its = {part.grant_id: part.amount for part in parts}.get(grant.grant_id, grant.promised)
+        if grant.state != grants.PROMISED:
+            its = min(its, there)
+        if amount > its:
+            raise Refusal(
+                "insufficient_funds",
+                f"{format_su(amount)} SUs cannot be withdrawn from grant {grant.grant_id} of"
+                f" {account.name}: it has {format_su(max(its, 0))} that are neither used nor set"
+                " aside",
+            )
+        split = [Part(grant.grant_id, amount)]
+    for grant_id, some in split:
+        give(bank, writer, command, named_grant(writer, account, grant_id), -some)
+    shares.refuse_smaller(writer, command, account.name)
+
+
+def _set_credit(bank: Bank, writer: Writer, command: Command) -> None:
     assert command.amount is not None
-    granted = standing.account.books.granted
-    there = granted - standing.used - standing.set_aside
-    if command.amount == 0:
-        raise Refusal("nothing_to_withdraw", "withdrawing 0 SUs changes nothing")
-    if command.amount > there:
-        unlimited = "; it may use without limit, and only what was granted can be taken back"
-        raise Refusal(
-            "insufficient_funds",
-            f"{format_su(command.amount)} SUs cannot be withdrawn from {command.account}:"
-            f" available are {format_su(max(there, 0))} ({format_su(granted)} granted,"
-            f" {format_su(standing.used)} used, {format_su(standing.set_aside)} set aside"
-            f" for running jobs{unlimited if standing.limit is None else ''})",
-        )
-    withdrawal = _withdrawal(bank, command, command.amount, standing.account)
-    post(writer, [withdrawal], now=bank.clock())
+    accounts.change(
+        writer,
+        standing_of(writer, command.account).account.name,
+        {"credit": command.amount},
+        actor=bank.actor,
+        reason=command.reason,
+        now=bank.clock(),
+    )
 
 
 def _reset_usage(bank: Bank, writer: Writer, command: Command) -> None:
-    periods.start(bank, writer, _standing(writer, command.account), command.reason, command.key)
+    standing = standing_of(writer, command.account)
+    periods.start(bank, writer, standing, command.reason, command.key, is_refilled=True)
     _want_reset(bank, writer, command.account)
 
 
@@ -328,7 +338,7 @@ def _hold(bank: Bank, writer: Writer, command: Command) -> None:
             f"{command.reason!r} is what the bank itself says of a hold that it lifts by itself,"
             " and a hold by hand stays until release_hold: say why in other words",
         )
-    account = _standing(writer, command.account).account
+    account = standing_of(writer, command.account).account
     before = None if is_held_for(account.hold_reason) else account.hold_reason
     reason = command.reason or before or f"ordered by {bank.actor}"
     accounts.change(
@@ -342,7 +352,7 @@ def _hold(bank: Bank, writer: Writer, command: Command) -> None:
 
 
 def _delete(bank: Bank, writer: Writer, command: Command) -> None:
-    standing = _standing(writer, command.account)
+    standing = standing_of(writer, command.account)
     if (standing.left is None or standing.left > 0) and not command.force:
         left = "no limit" if standing.left is None else f"{format_su(standing.left)} SUs left"
         raise Refusal(

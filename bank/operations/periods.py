@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
+from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations.bank import Bank
+from bank.operations.closing import close_all_use, close_books, expire
 from bank.policy.periods import is_held_for
-from bank.store import accounts, meters, notices, read
+from bank.store import accounts, grants, meters, notices, read
 from bank.store.accounts import Account
 from bank.store.connect import Writer
 from bank.store.post import post
@@ -38,21 +39,28 @@ def is_held_by_hand(account: Account) -> bool:
     return reason is not None and reason != DELETED_WHILE_HELD and not is_held_for(reason)
 
 
-def deposit(
+def given(
     bank: Bank, name: str, amount: int, grant_id: int | None, *, reason: str, key: str | None
-) -> Draft:
-    """Return the entry that gives an account SUs from the treasury."""
-    return Draft(
-        name,
-        "deposit",
-        TREASURY,
-        AVAILABLE,
-        amount,
-        bank.actor,
-        reason,
-        grant_id,
-        idempotency_key=key,
-    )
+) -> list[Draft]:
+    """Return the entries that give an account SUs from the treasury, or take them below 0."""
+    if amount == 0:
+        return []
+    kind, source, target = "deposit", TREASURY, AVAILABLE
+    if amount < 0:
+        kind, source, target = "withdrawal", AVAILABLE, TREASURY
+    return [
+        Draft(
+            name,
+            kind,
+            source,
+            target,
+            abs(amount),
+            bank.actor,
+            reason,
+            grant_id,
+            idempotency_key=key,
+        )
+    ]
 
 
 def open_accounts(
@@ -76,12 +84,12 @@ def open_accounts(
         if opening.name in known:
             _begin_counting(bank, writer, known[opening.name], opening.reason)
     ids = [account.account_id for account in found.values()]
-    grants = accounts.open_grants(writer, ids, kind="allocation", now=now)
+    opened = grants.open_base(writer, ids, kind="allocation", now=now)
     changes: dict[str, dict[str, accounts.Value]] = {}
-    deposits = []
+    deposits: list[Draft] = []
     for name, amount, reason, started_on in openings:
         account = found[name]
-        grant_id = grants[account.account_id]
+        grant_id = opened[account.account_id]
         changes[name] = {
             "is_open": True,
             "is_unlimited": amount is None,
@@ -91,7 +99,7 @@ def open_accounts(
         if account.hold_reason == DELETED_WHILE_HELD:
             changes[name]["hold_reason"] = None
         if amount:
-            deposits.append(deposit(bank, name, amount, grant_id, reason=reason, key=key))
+            deposits += given(bank, name, amount, grant_id, reason=reason, key=key)
     reasons = {opening.name: opening.reason for opening in openings}
     accounts.change_many(writer, changes, actor=bank.actor, reasons=reasons, now=now)
     # A backup that was put back may have taken away an account, and not what came about for it.
@@ -129,100 +137,6 @@ def beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:
     return fields
 
 
-def close_use(
-    bank: Bank,
-    writer: Writer,
-    standing: Standing,
-    *,
-    at_most: int,
-    reason: str = "",
-    command_key: str | None = None,
-) -> int:
-    """Close what an account has used: its own use first, then that of all below it.
-
-    Closed use is settled with the treasury, so used and granted fall by the same amount and what
-    is available stays.
-
-    Args:
-        bank: clock and actor.
-        writer: the transaction.
-        standing: where the account stands.
-        at_most: billing-seconds to close.
-        reason: free text.
-        command_key: the key the command was given.
-
-    Returns:
-        Billing-seconds that were closed.
-    """
-    account = standing.account
-    drafts: list[Draft] = []
-    left = at_most
-    own = writer.query(
-        "SELECT cluster, charged - closed FROM place WHERE account_id = :id ORDER BY cluster",
-        id=account.account_id,
-    )
-    for cluster, used in own:
-        if amount := min(used, left):
-            drafts.append(_closing(bank, standing, USED, amount, cluster, reason, "own use"))
-            left -= amount
-    settled: list[tuple[str, str, int]] = []
-    for cluster, child, used in read.used_below_by_child(writer, account.account_id):
-        if amount := min(used, left):
-            what = f"child {child}"
-            drafts.append(_closing(bank, standing, AVAILABLE, amount, cluster, reason, what))
-            settled.append((cluster, child, amount))
-            left -= amount
-    keyed = [
-        draft._replace(idempotency_key=command_key, leg=number)
-        for number, draft in enumerate(drafts, start=1)
-    ]
-    post(writer, keyed, now=bank.clock())
-    for cluster, child, amount in settled:
-        meters.settle(writer, cluster, [(account.name, child, amount)])
-    return at_most - left
-
-
-def _closing(
-    bank: Bank, standing: Standing, source: str, amount: int, cluster: str, reason: str, what: str
-) -> Draft:
-    return Draft(
-        standing.account.name,
-        "closing",
-        source,
-        TREASURY,
-        amount,
-        bank.actor,
-        reason,
-        standing.account.grant_id,
-        cluster,
-        reference=what,
-    )
-
-
-def close_books(
-    bank: Bank, writer: Writer, standing: Standing, reason: str, key: str | None
-) -> None:
-    """Close all use, and give back what is left or write off what is missing."""
-    meters.forgive_away(writer, standing.account.name)
-    close_use(bank, writer, standing, at_most=max(standing.used, 0), reason=reason, command_key=key)
-    account = accounts.find(writer, standing.account.name)
-    assert account is not None
-    rest = account.books.available
-    if rest:
-        over = rest < 0
-        expiry = Draft(
-            account.name,
-            "expiry",
-            TREASURY if over else AVAILABLE,
-            AVAILABLE if over else TREASURY,
-            abs(rest),
-            bank.actor,
-            reason or ("written off" if over else "given back"),
-            account.grant_id,
-        )
-        post(writer, [expiry], now=bank.clock())
-
-
 def close_account(
     bank: Bank, writer: Writer, standing: Standing, *, reason: str, key: str | None = None
 ) -> None:
@@ -254,18 +168,39 @@ def start(
     key: str | None,
     *,
     started_on: str | None = None,
+    is_refilled: bool,
 ) -> None:
-    """Start a new period with a new grant of the same limit; it begins today, or on a day given."""
-    limit = standing.account.books.granted
-    close_books(bank, writer, standing, reason, key)
+    """Start a new period: nothing is used, and the grant without an end is given anew.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction.
+        standing: where the account stands.
+        reason: free text.
+        key: the key the command was given.
+        started_on: ISO date on which it begins, None is today.
+        is_refilled: whether grants with dates get back what they have paid, so that the limit is
+            the same; where a period is over by itself they go on with what they have left.
+    """
+    account = standing.account
+    found = close_all_use(bank, writer, standing, reason, key)
+    paid = dict(found.parts)
+    base = next(grant for grant in found.living if grant.grant_id == account.grant_id)
+    again = [
+        (grant.grant_id, paid.get(grant.grant_id, 0))
+        for grant in found.living
+        if is_refilled and grant.is_dated and grant.state == grants.IN_FORCE
+    ]
+    left = base.granted - paid.get(base.grant_id, 0) - found.overdraft
+    expire(bank, writer, account.name, base.grant_id, left, reason)
     now = bank.clock()
-    grant_id = accounts.open_grant(writer, standing.account.account_id, kind="allocation", now=now)
+    ids = [account.account_id]
+    grant_id = grants.open_base(writer, ids, kind=base.kind, now=now)[account.account_id]
     fields: dict[str, accounts.Value] = {
-        **beginning(standing.account, started_on or bank.today()),
+        **beginning(account, started_on or bank.today()),
         "grant_id": grant_id,
     }
-    name = standing.account.name
-    accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
-    if limit > 0:
-        again = deposit(bank, name, limit, grant_id, reason=reason, key=key)
-        post(writer, [again], now=now)
+    accounts.change(writer, account.name, fields, actor=bank.actor, reason=reason, now=now)
+    for number, amount in (*again, (grant_id, base.granted)):
+        drafts = given(bank, account.name, amount, number, reason=reason, key=key)
+        post(writer, drafts, now=now)

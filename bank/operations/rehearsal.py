@@ -51,8 +51,8 @@ def overrun(
     amount = count = 0
     for name, standing in standings.items():
         places = sum(name in result.slurm.accounts for _, result in looks) + len(failures)
-        if places > 1 and (standing.left or 0) > 0:
-            amount += (standing.left or 0) * (places - 1)
+        if places > 1 and (standing.payable or 0) > 0:
+            amount += (standing.payable or 0) * (places - 1)
             count += 1
     if count:
         yield (

@@ -57,13 +57,18 @@ class Decision(NamedTuple):
     original: int | None
 
 
-def has_nothing_left(*, limit: int | None, used: int) -> bool:
+def has_nothing_left(*, limit: int | None, used: int, credit: int = 0) -> bool:
     """Tell whether an account must be held; one without a limit (None) never is.
+
+    Args:
+        limit: what it was granted.
+        used: what it has used.
+        credit: by how much it may be overdrawn.
 
     Units:
         All in billing-seconds.
     """
-    return limit is not None and limit - used <= 0
+    return limit is not None and limit + credit - used <= 0
 
 
 def native_limit(*, left: int | None, counted_minutes: int) -> int | None:

@@ -106,6 +106,12 @@ def ensure(writer: Writer, names: Iterable[str]) -> None:
     )
 
 
+_INSERT_CHANGE = (
+    "INSERT INTO account_change"
+    " (account_id, seq, field, old, new, actor, reason, changed_at, digest) VALUES"
+    " (:account_id, :seq, :field, :old, :new, :actor, :reason, :changed_at, :digest)"
+)
+
 _FIELDS = {
     "is_open": "is_open",
     "is_unlimited": "credit_limit",
@@ -169,12 +175,7 @@ def change_many(
         ends.append(
             {**changed[-1], **{field: stored(field, value) for field, value in values.items()}}
         )
-    writer.execute(
-        "INSERT INTO account_change"
-        " (account_id, seq, field, old, new, actor, reason, changed_at, digest) VALUES"
-        " (:account_id, :seq, :field, :old, :new, :actor, :reason, :changed_at, :digest)",
-        rows,
-    )
+    writer.execute(_INSERT_CHANGE, rows)
     columns = ", ".join(f"{column} = :{field}" for field, column in _FIELDS.items())
     writer.execute(
         f"UPDATE account SET {columns}, change_count = :seq, change_digest = :digest"
@@ -187,20 +188,32 @@ def _changes(
     account: Account, fields: Mapping[str, Value], actor: str, reason: str, now: int
 ) -> list[dict[str, Any]]:
     """Return the rows that say how an account was changed."""
+    changed = [
+        (field, _text(before), _text(new))
+        for field, value in fields.items()
+        if (before := stored(field, getattr(account, field))) != (new := stored(field, value))
+    ]
+    return _noted(account, changed, actor, reason, now)
+
+
+def _noted(
+    account: Account,
+    changed: Iterable[tuple[str, str | None, str | None]],
+    actor: str,
+    reason: str,
+    now: int,
+) -> list[dict[str, Any]]:
+    """Return the rows that follow an account's newest change: (field, old, new)."""
     rows = []
     seq, digest = account.change_count, account.change_digest
-    for field, value in fields.items():
-        before = stored(field, getattr(account, field))
-        new = stored(field, value)
-        if new == before:
-            continue
+    for field, old, new in changed:
         seq += 1
         row = {
             "account_id": account.account_id,
             "seq": seq,
             "field": field,
-            "old": _text(before),
-            "new": _text(new),
+            "old": old,
+            "new": new,
             "actor": actor,
             "reason": reason,
             # A clock that was set back makes no change older than what stands there.
@@ -211,38 +224,40 @@ def _changes(
     return rows
 
 
+def note(
+    writer: Writer,
+    account: Account,
+    field: str,
+    old: str | None,
+    new: str | None,
+    *,
+    actor: str,
+    reason: str,
+    now: int,
+) -> None:
+    """Write down a change of what belongs to an account and stands in another table.
+
+    Args:
+        writer: the transaction that changes it.
+        account: as it stands now, with its newest change.
+        field: what is changed.
+        old: what it was, None where it was not there.
+        new: what it is, None where it is gone.
+        actor: login of whoever caused it.
+        reason: free text.
+        now: UTC microseconds.
+    """
+    rows = _noted(account, [(field, old, new)], actor, reason, now)
+    writer.execute(_INSERT_CHANGE, rows)
+    writer.execute(
+        "UPDATE account SET change_count = :seq, change_digest = :digest"
+        " WHERE account_id = :account_id",
+        rows,
+    )
+
+
 def _text(value: str | int | None) -> str | None:
     return None if value is None else str(value)
-
-
-def open_grant(writer: Writer, account_id: int, *, kind: str, now: int) -> int:
-    """Add a grant to one account; see `open_grants`."""
-    return open_grants(writer, [account_id], kind=kind, now=now)[account_id]
-
-
-def open_grants(
-    writer: Writer, account_ids: Sequence[int], *, kind: str, now: int
-) -> dict[int, int]:
-    """Add a grant that starts now to each account, and end its grant before it.
-
-    Returns:
-        The new grants by account.
-    """
-    writer.execute(
-        "UPDATE allocation_grant SET end_at = :now"
-        " WHERE account_id = :account_id AND end_at IS NULL",
-        [{"account_id": account_id, "now": now} for account_id in account_ids],
-    )
-    return {
-        account_id: writer.insert(
-            "INSERT INTO allocation_grant (account_id, start_at, end_at, kind)"
-            " VALUES (:account_id, :now, NULL, :kind)",
-            account_id=account_id,
-            kind=kind,
-            now=now,
-        )
-        for account_id in account_ids
-    }
 
 
 def find_grants(reader: Reader) -> list[tuple[Account, str, str]]:

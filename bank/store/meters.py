@@ -236,6 +236,15 @@ def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
     )
 
 
+def find_own_use(reader: Reader, account_id: int) -> list[tuple[str, int]]:
+    """Return what an account itself has used and not closed, by cluster: billing-seconds."""
+    rows = reader.query(
+        "SELECT cluster, charged - closed FROM place WHERE account_id = :id ORDER BY cluster",
+        id=account_id,
+    )
+    return [(cluster, used) for cluster, used in rows]
+
+
 def find_held_by_others(reader: Reader, cluster: str) -> set[str]:
     """Return the accounts that were last seen held by a limit the bank did not set."""
     rows = reader.query(

@@ -1,7 +1,7 @@
 """The one way in: entries are appended here and nowhere else."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bank.errors import LedgerBroken
 from bank.ledger.books import extended, granted_by
@@ -15,7 +15,8 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
 
     Args:
         writer: the transaction; whatever else belongs to the entries is written in the same one.
-        drafts: in the order in which each account's are to stand.
+        drafts: in the order in which each account's are to stand; those with a key get the legs
+            that follow what the key has posted so far.
         now: UTC microseconds.
 
     Returns:
@@ -25,7 +26,7 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
         LedgerBroken: an account has no row, or an entry is not one that the ledger knows.
     """
     by_account: dict[str, list[Draft]] = defaultdict(list)
-    for draft in drafts:
+    for draft in _numbered(writer, drafts):
         by_account[draft.account].append(draft)
     found = accounts.find_many(writer, sorted(by_account))
     posted: dict[str, list[Entry]] = {}
@@ -57,6 +58,21 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
     _count_by_grant(writer, drafts)
     _count_by_place(writer, rows)
     return posted
+
+
+def _numbered(writer: Writer, drafts: Sequence[Draft]) -> Iterator[Draft]:
+    """Yield the drafts with their legs: two entries of one command never have the same."""
+    legs: dict[str, int] = {}
+    for draft in drafts:
+        key = draft.idempotency_key
+        if key is None:
+            yield draft
+            continue
+        if key not in legs:
+            sql = "SELECT count(*) FROM entry WHERE idempotency_key = :key"
+            legs[key] = writer.query(sql, key=key)[0][0]
+        yield draft._replace(leg=legs[key])
+        legs[key] += 1
 
 
 def _row(entry: Entry) -> dict[str, object]:

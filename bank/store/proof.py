@@ -15,7 +15,7 @@ from bank.ledger.proof import (
     meter_problems,
 )
 from bank.policy.thresholds import FLAGS
-from bank.store import accounts
+from bank.store import accounts, grants
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank
@@ -43,6 +43,7 @@ def problems(reader: Reader, database: Database) -> Iterator[str]:
     sums = Sums()
     yield from _entry_problems(reader, known, sums)
     yield from _change_problems(reader, known)
+    yield from _grant_problems(reader)
     yield from _reading_problems(reader, sums)
     yield from _place_problems(reader, sums)
     yield from _shown_problems(reader, database, known)
@@ -111,8 +112,13 @@ def _change_problems(reader: Reader, known: dict[str, Account]) -> Iterator[str]
         " FROM account_change ORDER BY account_id, seq"
     ):
         changes[account_id].append(Change(*row))
+    by_account: dict[str, dict[str, str]] = defaultdict(dict)
+    for grant in grants.every(reader):
+        field, value = grants.stated(grant)
+        by_account[grant.account][field] = value
     for name, account in known.items():
-        stated = {field: _text(account, field) for field in _FIELDS}
+        stated: dict[str, str | None] = {field: _text(account, field) for field in _FIELDS}
+        stated.update(by_account.get(name, {}))
         head = (account.change_count, account.change_digest)
         mine = changes[account.account_id]
         yield from change_problems(name, account.account_id, mine, stated, head)
@@ -121,6 +127,18 @@ def _change_problems(reader: Reader, known: dict[str, Account]) -> Iterator[str]
 def _text(account: Account, field: str) -> str | None:
     value = stored(field, getattr(account, field))
     return None if value is None else str(value)
+
+
+def _grant_problems(reader: Reader) -> Iterator[str]:
+    for name, grant_id, told, is_so in reader.query(
+        "SELECT name, g.grant_id, g.granted, coalesce(("
+        " SELECT sum(amount * ((target IN ('available', 'used')) - (source IN ('available',"
+        " 'used')))) FROM entry"
+        " WHERE entry.account_id = g.account_id AND entry.grant_id = g.grant_id), 0)"
+        " FROM allocation_grant AS g JOIN account ON account.account_id = g.account_id"
+    ):
+        if told != is_so:
+            yield f"account {name}: grant {grant_id} says granted {told}, its entries say {is_so}"
 
 
 def _reading_problems(reader: Reader, sums: Sums) -> Iterator[str]:

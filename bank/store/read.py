@@ -51,9 +51,14 @@ class Standing(NamedTuple):
         return None if self.limit is None else self.limit - self.used
 
     @property
+    def payable(self) -> int | None:
+        """What may still be used, with what the account may be overdrawn by; None is unlimited."""
+        return None if self.left is None else self.left + self.account.credit
+
+    @property
     def available(self) -> int | None:
-        """What is neither used nor set aside; None is unlimited."""
-        return None if self.left is None else self.left - self.set_aside
+        """What of that is not set aside; None is unlimited."""
+        return None if self.payable is None else self.payable - self.set_aside
 
     @property
     def is_held(self) -> bool:
@@ -108,6 +113,27 @@ def used_below_by_child(reader: Reader, account_id: int) -> list[tuple[str, str,
     """Return (cluster, child, billing-seconds) for all below an account that count for it now."""
     rows = reader.query(_OPEN_BELOW_BY_CHILD, account_id=account_id)
     return [(cluster, child, amount) for cluster, child, amount in rows]
+
+
+_ABOVE = """
+    WITH RECURSIVE above (cluster, account_id, distance) AS (
+        SELECT cluster, parent_id, 1 FROM place WHERE account_id = :account_id
+        UNION
+        SELECT place.cluster, place.parent_id, distance + 1 FROM place
+        JOIN above ON place.cluster = above.cluster AND place.account_id = above.account_id
+        WHERE distance < 1000
+    )
+    SELECT cluster, name FROM above JOIN account ON account.account_id = above.account_id
+    ORDER BY cluster, distance
+"""
+
+
+def above(reader: Reader, account_id: int) -> tuple[tuple[str, ...], ...]:
+    """Return the accounts above one, the nearest first, on each cluster where there are any."""
+    chains: dict[str, list[str]] = {}
+    for cluster, name in reader.query(_ABOVE, account_id=account_id):
+        chains.setdefault(cluster, []).append(name)
+    return tuple(tuple(chain) for chain in chains.values())
 
 
 def standing(reader: Reader, name: str) -> Standing | None:

@@ -366,7 +366,7 @@ def test_who_interrupts_is_told_to_look_first(
 
     command("insert", "test1", "10")
     with monkeypatch.context() as patch:
-        patch.setattr("bank.operations.movements.enforce_soon", interrupt)
+        patch.setattr("bank.operations.commands.enforce_soon", interrupt)
         done = command("add", "test1", "1")
     assert (done.status, done.out) == (130, "")
     assert "interrupted: what was begun may be booked: look with" in done.err

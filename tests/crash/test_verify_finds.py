@@ -74,7 +74,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _read_meter(bank, writer, 2)
         standing = read.standing(writer, "top")
         assert standing is not None
-        periods.start(bank, writer, standing, "new period", None)
+        periods.start(bank, writer, standing, "new period", None, is_refilled=True)
         _read_meter(bank, writer, 3)
         accounts.show(writer, bank.database, ["top", "sub", "side"])
     _log_heads(bank)

@@ -10,8 +10,8 @@ from typing import Self
 
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import Pass, enforce
-from bank.operations.movements import Command
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
 from bank.store import accounts, read

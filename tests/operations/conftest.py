@@ -6,7 +6,7 @@ import pytest
 
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from bank.settings import Settings
 from tests.fake_slurm import FakeSlurm, take_over
 from tests.lab import Lab

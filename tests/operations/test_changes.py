@@ -7,8 +7,8 @@ import pytest
 from bank.errors import NotConfirmed, SlurmError, SlurmTimedOut
 from bank.operations import changes, looking, movements
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce, run_pass
-from bank.operations.movements import Command
 from bank.slurm.command import Slurm
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert

@@ -10,8 +10,8 @@ import pytest
 
 from bank.errors import BankError, NotConfirmed, Refusal, SlurmError
 from bank.operations import looking, movements
+from bank.operations.commands import Command
 from bank.operations.enforcement import Outcome, Pass, enforce, run_pass
-from bank.operations.movements import Command
 from bank.operations.releases import release_hold
 from bank.store import read
 from tests.lab import Lab

@@ -17,8 +17,8 @@ import pytest
 from bank.errors import Refusal
 from bank.operations import dates, movements, periods, releases, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import Outcome, run_pass
-from bank.operations.movements import Command
 from bank.store import accounts, connect, read
 from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
@@ -570,7 +570,7 @@ def test_what_a_person_did_since_the_pass_looked_is_left_as_it_is(
         monkeypatch.setattr(dates, "_look", look)
         with writing(bank.database) as writer:
             if on_end == "renew":
-                periods.start(bank, writer, found[0]["test1"], "by hand", None)
+                periods.start(bank, writer, found[0]["test1"], "by hand", None, is_refilled=True)
             fields: dict[str, accounts.Value] = {"hold_reason": "invoice not paid"}
             accounts.change(writer, "test1", fields, actor="eve", reason="", now=bank.clock())
             accounts.show(writer, bank.database, ["test1"])

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from bank.operations import movements, notices
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from tests.operations.branch import SU, Branch
 
 _DAY_MICROSECONDS = 86_400_000_000

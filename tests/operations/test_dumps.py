@@ -11,8 +11,8 @@ import pytest
 from bank.errors import InputError, Refusal, StoreError
 from bank.operations import dumps, movements
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.differences import plan_import, plan_repopulate
-from bank.operations.movements import Command
 from bank.policy.periods import hold_reason
 from bank.store import accounts, whole_files
 from bank.store.connect import writing

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bank.operations import movements
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from tests.lab import CommandFailed
 from tests.operations.branch import ADA, SU, Branch
 

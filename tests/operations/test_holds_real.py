@@ -4,7 +4,7 @@ import pytest
 
 from bank.errors import Refusal
 from bank.operations import movements
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from bank.operations.releases import release_hold
 from tests.operations.branch import ADA, SU, Branch
 

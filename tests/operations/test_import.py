@@ -8,8 +8,8 @@ import pytest
 from bank.errors import InputError, Refusal
 from bank.operations import applying, dumps, movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.differences import plan_import
-from bank.operations.movements import Command
 from bank.policy import difference
 from bank.store import accounts, notices
 from bank.store.connect import reading

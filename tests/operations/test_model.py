@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bank.errors import Refusal
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.settings import Settings
 from bank.store import read
 from bank.store.connect import reading
@@ -83,7 +83,7 @@ class BankAndSlurm(RuleBasedStateMachine):
     def insert(self, name: str, amount: int | None) -> None:
         if self.is_open(name):
             return
-        movements.insert(self.bank, Command("insert", name, amount))
+        movements.insert(self.bank, Command("insert", name, amount, force=True))
         standing = self.standing(name)
         assert standing is not None
         assert standing.limit == amount
@@ -95,7 +95,7 @@ class BankAndSlurm(RuleBasedStateMachine):
         self.read_now()
         before = self.standing(name)
         self.keys += 1
-        command = Command("add", name, amount, key=f"k{self.keys}")
+        command = Command("add", name, amount, key=f"k{self.keys}", force=True)
         answer = movements.add(self.bank, command)
         if repeat:
             again = movements.add(self.bank, command)
@@ -123,10 +123,10 @@ class BankAndSlurm(RuleBasedStateMachine):
         there = before.account.books.granted - before.used
         if amount > there:
             with pytest.raises(Refusal, match="available"):
-                movements.withdraw(self.bank, Command("withdraw", name, amount))
+                movements.withdraw(self.bank, Command("withdraw", name, amount, force=True))
             assert self.standing(name) == before
             return
-        movements.withdraw(self.bank, Command("withdraw", name, amount))
+        movements.withdraw(self.bank, Command("withdraw", name, amount, force=True))
         after = self.standing(name)
         assert after is not None
         assert after.account.books.granted == before.account.books.granted - amount
@@ -137,7 +137,7 @@ class BankAndSlurm(RuleBasedStateMachine):
             return
         self.read_now()
         before = self.standing(name)
-        movements.modify(self.bank, Command("modify", name, amount))
+        movements.modify(self.bank, Command("modify", name, amount, force=True))
         after = self.standing(name)
         assert before is not None
         assert after is not None

@@ -13,10 +13,10 @@ from bank.errors import SlurmError
 from bank.operations import applying, enforcement, movements, upkeep
 from bank.operations import notices as operations_notices
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.differences import plan_repopulate
 from bank.operations.dumps import write
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.policy.dumps import json_text
 from bank.store import connect
 from bank.store.connect import reading
@@ -179,7 +179,7 @@ def test_flags_do_not_come_back_from_the_dead(
 
 
 def test_use_of_a_child_counts_for_its_parent(bank: Bank, fake: FakeSlurm, proj: int) -> None:
-    movements.add(bank, Command("add", "proj", 900 * SU))
+    movements.add(bank, Command("add", "proj", 900 * SU, force=True))
     fake.use(proj, 91 * SU)
     enforce(bank)
     assert (flags(bank, "dept"), flags(bank, "proj")) == ("1|1|0", "0|0|0")

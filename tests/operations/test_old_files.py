@@ -9,9 +9,9 @@ from freezegun import freeze_time
 from bank.errors import InputError
 from bank.operations import applying, dumps, movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.differences import Plan, plan_import, plan_repopulate
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.store import read
 from bank.store.connect import reading
 from tests.fake_slurm import FakeSlurm
@@ -102,8 +102,8 @@ def test_who_would_be_held_is_said_first(
     insert(bank, "dept", 10)
     insert(bank, "test1", 0)
     path = written(bank, verb, tmp_path)
-    movements.modify(bank, Command("modify", "proj", 100 * SU))
     movements.modify(bank, Command("modify", "dept", 100 * SU))
+    movements.modify(bank, Command("modify", "proj", 100 * SU))
     movements.modify(bank, Command("modify", "test1", SU))
     fake.use(association, 10 * SU)
     enforce(bank)

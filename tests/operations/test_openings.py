@@ -7,8 +7,8 @@ import pytest
 from bank.errors import Busy, Refusal
 from bank.operations import movements, periods, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.operations.periods import Opening
 from bank.store import copies, read
 from bank.store.connect import reading, writing

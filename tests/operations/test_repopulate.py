@@ -10,9 +10,9 @@ import pytest
 from bank.errors import InputError, Refusal, SlurmError, StoreError
 from bank.operations import applying, dumps, movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.differences import Plan, plan_repopulate
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.policy import difference
 from bank.policy.dumps import json_text
 from bank.store import accounts, copies, notices

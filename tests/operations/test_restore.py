@@ -11,8 +11,8 @@ import pytest
 from bank.errors import StoreError
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.settings import Settings
 from bank.store import copies
 from tests.fake_slurm import FakeSlurm

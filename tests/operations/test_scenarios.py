@@ -8,8 +8,8 @@ import pytest
 from bank.errors import Busy, NotConfirmed, Refusal
 from bank.operations import movements, releases, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import Pass, enforce
-from bank.operations.movements import Command
 from bank.slurm import scontrol
 from bank.store import accounts, read
 from bank.store.connect import reading, writing

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bank.errors import Busy, InputError, Refusal, SettingsError, SlurmError, StoreError
 from bank.operations import movements, takeover, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.operations.takeover import Report
 from bank.settings import Settings
 from bank.slurm.command import Slurm

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bank.operations import movements, takeover, upkeep
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from tests.operations.branch import ADA, SU, Branch
 from tests.predecessor.old_file import make_old_database, old_row
 

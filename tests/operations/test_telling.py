@@ -15,8 +15,8 @@ from bank.errors import NotTold
 from bank.notify import program
 from bank.operations import movements, notices, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.store.connect import reading, writing
 from bank.store.notices import write_raised
 from tests.children import in_child, is_running, status_of

@@ -1,7 +1,7 @@
 """Trees of accounts on a real cluster: what children use counts for those above them, once."""
 
 from bank.operations import movements
-from bank.operations.movements import Command
+from bank.operations.commands import Command
 from tests.lab.accounts import usage
 from tests.operations.branch import BOB, Branch
 

@@ -9,8 +9,8 @@ import pytest
 from bank.errors import Refusal, SettingsError
 from bank.operations import movements, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from bank.settings import Settings
 from bank.store.migrations import NEWEST
 from tests.fake_slurm import FakeSlurm

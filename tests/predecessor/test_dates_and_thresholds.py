@@ -13,8 +13,8 @@ import pytest
 import slurm_bank
 from bank.operations import dates, looking, movements
 from bank.operations.bank import Bank
+from bank.operations.commands import Command as Movement
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command as Movement
 from bank.store import notices
 from bank.store.connect import reading
 from tests.cli.conftest import Command
@@ -45,7 +45,7 @@ def later(bank: Bank, days: int, **settings: object) -> Bank:
 def test_12_percent_is_of_the_exact_use(bank: Bank, fake: FakeSlurm) -> None:
     insert(bank, "test1", 1)
     insert(bank, "dept", 0)
-    movements.insert(bank, Movement("insert", "proj", None))
+    movements.insert(bank, Movement("insert", "proj", None, force=True))
     fake.use(fake.add_user("test1"), SU // 2)
     enforce(bank)
     percent = {state["account"]: state["percent"] for state in looking.balance(bank, None)}

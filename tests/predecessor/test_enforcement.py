@@ -14,8 +14,8 @@ import pytest
 from bank.errors import SlurmError
 from bank.operations import movements
 from bank.operations.bank import Bank
+from bank.operations.commands import Command as Movement
 from bank.operations.enforcement import enforce, run_pass
-from bank.operations.movements import Command as Movement
 from bank.slurm.command import Slurm
 from bank.store.connect import reading
 from tests.cli.conftest import Command

@@ -15,6 +15,8 @@ STATEMENTS = (
     "ALTER TABLE allocation_grant ADD COLUMN promised INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE allocation_grant ADD COLUMN paid INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE allocation_grant ADD COLUMN carry_percent INTEGER NOT NULL DEFAULT 0",
+    # What `insert` gives has no end, until the next period gives it anew.
+    "ALTER TABLE allocation_grant ADD COLUMN is_dated INTEGER NOT NULL DEFAULT 0",
     "UPDATE allocation_grant SET state = 'over' WHERE end_at IS NOT NULL",
     """
     UPDATE allocation_grant SET granted = (
@@ -27,7 +29,7 @@ STATEMENTS = (
     # Few grants have dates, and each pass asks which of them are due.
     """
     CREATE INDEX allocation_grant_due ON allocation_grant (start_at, end_at)
-        WHERE state <> 'over' AND end_at IS NOT NULL
+        WHERE state <> 'over' AND is_dated = 1
     """,
     # Billing-seconds by which an account may be overdrawn.
     "ALTER TABLE account ADD COLUMN credit INTEGER NOT NULL DEFAULT 0 CHECK (credit >= 0)",

@@ -1,0 +1,116 @@
+"""Shares: a sub-allocation is not larger than that of the account above it, unless said so."""
+
+from collections.abc import Iterable
+
+from bank.errors import Refusal, SlurmError
+from bank.ledger.amounts import format_su
+from bank.operations.bank import Bank
+from bank.operations.clusters import failure, find_clusters
+from bank.operations.commands import Command
+from bank.operations.metering import observe
+from bank.policy import tree
+from bank.store import accounts, grants, read
+from bank.store.accounts import Account
+from bank.store.connect import Reader
+
+
+def placed_in_slurm(bank: Bank, command: Command) -> Command:
+    """Return a command with what is above its account in Slurm, which the bank need not know yet.
+
+    Raises:
+        Refusal: no cluster has the account.
+        SlurmError: a cluster did not answer, and no other one has it: unknown is not "none".
+    """
+    found = find_clusters(bank)
+    failures = list(found.failures)
+    above: list[tuple[str, ...]] = []
+    for cluster in found.reached:
+        try:
+            rows = observe(bank, cluster).slurm.accounts
+        except SlurmError as error:
+            failures.append(failure(bank, cluster.name, error))
+            continue
+        if command.account in rows:
+            parents = {name: row.parent for name, row in rows.items()}
+            above.append(tuple(tree.ancestors(parents, command.account)))
+    if not above and failures:
+        raise failures[0].error
+    if not above:
+        raise Refusal(
+            "no_such_account",
+            f"Slurm has no account {command.account}: make it with"
+            f" 'sacctmgr add account {command.account}', then insert it here",
+        )
+    return command._replace(above=tuple(above))
+
+
+def refuse_larger(reader: Reader, command: Command, name: str) -> None:
+    """Refuse to give an account more than the one above it has, unless --force was said.
+
+    Args:
+        reader: the transaction that has given it.
+        command: what was asked for.
+        name: the account.
+
+    Raises:
+        Refusal: it has more, with what both have.
+    """
+    account = accounts.find(reader, name)
+    assert account is not None
+    if command.force or not account.is_open:
+        return
+    chains = command.above
+    if chains is None:
+        chains = read.above(reader, account.account_id)
+    mine = _allocation(reader, account)
+    for chain in chains:
+        parent = _nearest_open(reader, chain)
+        if parent is None:
+            continue
+        theirs = _allocation(reader, parent)
+        if theirs is not None and (mine is None or mine > theirs):
+            raise Refusal(
+                "larger_than_parent",
+                f"{name} would have {_su(mine)} SUs, and {parent.name} above it in Slurm's tree has"
+                f" {_su(theirs)}: give {parent.name} more first, or say --force to mean it",
+            )
+
+
+def refuse_smaller(reader: Reader, command: Command, name: str) -> None:
+    """Refuse to leave an account less than one below it has, unless --force was said.
+
+    Raises:
+        Refusal: it has less, with what both have.
+    """
+    account = accounts.find(reader, name)
+    assert account is not None
+    theirs = _allocation(reader, account)
+    if command.force or theirs is None:
+        return
+    below = {child for _, child, _ in read.used_below_by_child(reader, account.account_id)}
+    for child in accounts.find_many(reader, sorted(below)).values():
+        mine = _allocation(reader, child) if child.is_open else 0
+        if mine is None or mine > theirs:
+            raise Refusal(
+                "smaller_than_child",
+                f"{name} would have {_su(theirs)} SUs, and {child.name} below it in Slurm's tree"
+                f" has {_su(mine)}: take some of that back first, or say --force to mean it",
+            )
+
+
+def _nearest_open(reader: Reader, chain: Iterable[str]) -> Account | None:
+    names = list(chain)
+    found = accounts.find_many(reader, names)
+    return next((found[name] for name in names if name in found and found[name].is_open), None)
+
+
+def _allocation(reader: Reader, account: Account) -> int | None:
+    """Return what an account has been given, with what is promised; None is unlimited."""
+    if account.is_unlimited:
+        return None
+    living = grants.find_living(reader, account.account_id)
+    return account.books.granted + sum(grant.promised for grant in living)
+
+
+def _su(amount: int | None) -> str:
+    return "unlimited" if amount is None else format_su(amount)
