@@ -92,7 +92,7 @@ def _own_use(writer: Writer, command: Command, amount: int) -> list[tuple[str, i
         raise Refusal(
             "more_than_used",
             f"{format_su(amount)} SUs cannot be given back: account {command.account} itself has"
-            f" used {format_su(used)} in its present period{where}{others}",
+            f" used {format_su(used)} SUs in its present period{where}{others}",
         )
     return own
 
