@@ -102,9 +102,21 @@ def _said(answer: dict[str, Any]) -> str:
         text = f"Account {answer['account']} {is_closed}; its history stays"
         if answer["is_held"]:
             text += f"; it stays held until 'release_hold {answer['account']}'"
+    if "grant" in answer:
+        text += f"; {_granted(answer['grant'])}"
+    if "to_state" in answer:
+        text += f"; {has_sus(answer['to_state'])}{_rest(answer['to_state'])}"
     if answer["is_repeat"]:
         return f"{text} (done before: this key was answered then)"
     return f"{text} (dry run: nothing was done)" if is_dry_run else text
+
+
+def _granted(grant: dict[str, Any]) -> str:
+    """Say what was given, and for which span."""
+    return (
+        f"grant {grant['grant']} of {grant['given_su']} SUs is {grant['state']}, from"
+        f" {grant['start']} until before {grant['end']} ({grant['zone']})"
+    )
 
 
 def _rest(answer: dict[str, Any]) -> str:

@@ -58,6 +58,9 @@ class Command(NamedTuple):
         return [self.account] if self.to is None else [self.account, self.to]
 
 
+# What changes the books, and returns what else its answer says.
+Act = Callable[[Bank, Writer, Command], dict[str, Any] | None]
+
 # What only some commands say: it is part of what a key stands for where it was said.
 _DETAILS = ("to", "grant_id", "start_at", "end_at", "kind", "carry_percent", "cluster")
 
@@ -65,7 +68,7 @@ _DETAILS = ("to", "grant_id", "start_at", "end_at", "kind", "carry_percent", "cl
 def do(
     bank: Bank,
     command: Command,
-    act: Callable[[Bank, Writer, Command], None],
+    act: Act,
     *,
     before: Callable[[Bank, Command], Command] | None = None,
 ) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def _post(
     bank: Bank,
     command: Command,
     content: list[Any],
-    act: Callable[[Bank, Writer, Command], None],
+    act: Act,
 ) -> dict[str, Any]:
     with writing(bank.database, dry_run=command.dry_run) as writer:
         if command.key is not None:
@@ -141,12 +144,13 @@ def _post(
             if answer is not None:
                 return {**answer, "is_repeat": True}
         grant_dates.turn(bank, writer, command.accounts, at=bank.clock())
-        act(bank, writer, command)
+        said = act(bank, writer, command) or {}
         accounts.show(writer, bank.database, command.accounts)
         answer = {
             "verb": command.verb,
             "amount_su": _shown(command) or None,
             **_details(command),
+            **said,
             **describe_soon(bank, writer, command.account),
             "is_repeat": False,
             "is_dry_run": command.dry_run,

@@ -44,15 +44,15 @@ def grant(bank: Bank, command: Command) -> dict[str, Any]:
     return do(bank, command, _grant, before=None if is_open else shares.placed_in_slurm)
 
 
-def _grant(bank: Bank, writer: Writer, command: Command) -> None:
+def _grant(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     if read.standing(writer, command.account) is None:
         # It has nothing but what it is given for a span.
         periods.open_accounts(bank, writer, [Opening(command.account, 0, command.reason)])
-    _give(bank, writer, command)
+    return _give(bank, writer, command)
 
 
-def _give(bank: Bank, writer: Writer, command: Command) -> None:
-    """Promise a grant, and put it in force where it has started."""
+def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
+    """Promise a grant, put it in force where it has started, and return what it is."""
     account = standing_of(writer, command.account).account
     promised = Grant(
         0,
@@ -68,10 +68,12 @@ def _give(bank: Bank, writer: Writer, command: Command) -> None:
         is_dated=1,
     )
     now = bank.clock()
-    rows.promise(writer, promised, actor=bank.actor, reason=command.reason, now=now)
+    given = rows.promise(writer, promised, actor=bank.actor, reason=command.reason, now=now)
     turn(bank, writer, [account.name], at=now)
     refuse_too_much(writer, account)
     shares.refuse_larger(writer, command, account.name)
+    made = rows.find(writer, given.grant_id)
+    return {"grant": _shown(made, given.promised, 0, zone_name())}
 
 
 def _carry_percent(bank: Bank, command: Command) -> int:
@@ -90,7 +92,7 @@ def renew(bank: Bank, command: Command) -> dict[str, Any]:
     return do(bank, command, _renew)
 
 
-def _renew(bank: Bank, writer: Writer, command: Command) -> None:
+def _renew(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     account = standing_of(writer, command.account).account
     before = _last(rows.find_all(writer, account.account_id))
     if before is None:
@@ -123,7 +125,7 @@ def _renew(bank: Bank, writer: Writer, command: Command) -> None:
             before.carry_percent if command.carry_percent is None else command.carry_percent
         ),
     )
-    _give(bank, writer, following)
+    return _give(bank, writer, following)
 
 
 def _last(found: list[Grant]) -> Grant | None:

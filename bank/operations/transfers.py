@@ -8,6 +8,7 @@ from bank.ledger.grants import taken
 from bank.operations import grant_dates, shares
 from bank.operations.bank import Bank
 from bank.operations.commands import Command, do, read_meters_before, standing_of
+from bank.operations.looking import describe_soon
 from bank.operations.movements import (
     available_parts,
     refuse_more_than_there,
@@ -31,7 +32,7 @@ def transfer(bank: Bank, command: Command) -> dict[str, Any]:
     return do(bank, command, _transfer, before=read_meters_before)
 
 
-def _transfer(bank: Bank, writer: Writer, command: Command) -> None:
+def _transfer(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     assert command.to is not None
     if command.to == command.account:
         raise Refusal("same_account", f"{command.account} and {command.to} are the same account")
@@ -69,6 +70,7 @@ def _transfer(bank: Bank, writer: Writer, command: Command) -> None:
     refuse_too_much(writer, taking)
     shares.refuse_larger(writer, command, command.to)
     shares.refuse_smaller(writer, command, command.account)
+    return {"to_state": describe_soon(bank, writer, command.to)}
 
 
 def _same_dates(
