@@ -110,7 +110,7 @@ def _grants(bank: Bank, arguments: Arguments) -> int:
     else:
         print_table(_GRANTS, found)
         print_line(
-            f"days begin at midnight in {found[0]['zone']}; an end is the first that is not its"
+            f"days begin at midnight in {found[0]['zone']}; a grant lasts until before its end"
         )
     return 0
 
