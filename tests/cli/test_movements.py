@@ -46,15 +46,15 @@ def used(command: Command, fake: FakeSlurm) -> Command:
         (
             "grant test1 7 --start 2026-01-01 --end 2199-01-01 --kind INCITE",
             (
-                "Account test1 has 107 SUs, 30 used, 77 available; grant 3 of 7 SUs is in force, from"
-                " 2026-01-01 until before 2199-01-01 (UTC)\n"
+                "Account test1 has 107 SUs, 30 used, 77 available; grant 3 of 7 SUs is in force,"
+                " from 2026-01-01 until before 2199-01-01 (UTC)\n"
             ),
         ),
         (
             "grant test1 7 --start 2198-01-01 --end 2199-01-01T12:00 --carry 50%",
             (
-                "Account test1 has 100 SUs, 30 used, 70 available; grant 3 of 7 SUs is promised, from"
-                " 2198-01-01 until before 2199-01-01T12:00:00 (UTC)\n"
+                "Account test1 has 100 SUs, 30 used, 70 available; grant 3 of 7 SUs is promised,"
+                " from 2198-01-01 until before 2199-01-01T12:00:00 (UTC)\n"
             ),
         ),
     ],
