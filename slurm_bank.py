@@ -15,6 +15,7 @@ Usage:
   slurm_bank.py (backup|restore) <file> [options]
   slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
   slurm_bank.py (export_csv|import_csv) <file> [options]
+  slurm_bank.py quote [--json] [<sbatch-argument>...]
   slurm_bank.py -h | --help
   slurm_bank.py -v | --version
 
@@ -39,6 +40,8 @@ Looking:
   grants                     its grants, with what of each is used and left
   list                       all accounts, a line each
   history                    all that happened to an account
+  quote                      what a job will cost at most: a batch script, or options as sbatch
+                             takes them, such as -n 4 --mem=8G -t 1:00:00 -p gpu
 
 Slurm is made to obey:
   enforce                    one pass over all accounts: what cron runs

@@ -51,6 +51,8 @@ _OPTIONS = {
     "repopulate_csv": {"--dry-run", "--reason", "--yes"},
     "export_csv": set(),
     "import_csv": {"--dry-run", "--reason", "--yes"},
+    # All that follows it is sbatch's.
+    "quote": set(),
 }
 _WITH_TEXT = {
     "--reason": "TEXT",
@@ -83,6 +85,7 @@ class Arguments(NamedTuple):
         choose: "" where nothing was chosen.
         to: the account that is given what is transferred, None but for `transfer`.
         given: what was given with each option that takes a value.
+        sbatch: what would be given to sbatch, for quote.
     """
 
     verb: str
@@ -98,6 +101,7 @@ class Arguments(NamedTuple):
     choose: str = ""
     to: str | None = None
     given: Mapping[str, str | None] = {}
+    sbatch: tuple[str, ...] = ()
 
     def text(self, option: str) -> str | None:
         """Return what was given with an option, None where it was not."""
@@ -111,6 +115,8 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         UsageError: it fits no line of the usage, or an option is abbreviated or not for this verb.
         InputError: the account is no account name.
     """
+    if [word for word in argv if word != "--json"][:1] == ["quote"]:
+        return _quote(argv)
     _refuse_abbreviations(argv)
     if _asks_for_help(argv):
         return Arguments("--help")
@@ -145,6 +151,19 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         to=None if given["<to>"] is None else account_name(given["<to>"]),
         given={option: given[option] for option in _WITH_TEXT},
     )
+
+
+def _quote(argv: list[str]) -> Arguments:
+    """Read what follows quote: --json, if it stands first; the rest is for sbatch."""
+    before = argv.index("quote")
+    rest = argv[before + 1 :]
+    is_json = before > 0
+    while rest[:1] == ["--json"]:
+        is_json = True
+        del rest[0]
+    if rest[:1] in (["-h"], ["--help"]):
+        return Arguments("--help")
+    return Arguments(verb="quote", is_json=is_json, sbatch=tuple(rest))
 
 
 def _asks_for_help(argv: list[str]) -> bool:

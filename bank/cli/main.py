@@ -111,6 +111,10 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import dumping
 
         return dumping.VERBS[name]
+    if name == "quote":
+        from bank.cli import quoting
+
+        return quoting.VERBS[name]
     from bank.cli import moving
 
     return moving.VERBS[name]

@@ -1,7 +1,41 @@
-"""What a job costs: its billing, as Slurm's priority plugin computes it."""
+"""What a job costs: its billing, as Slurm's priority plugin computes it, for the time that it ran.
+
+The one place where TRESBillingWeights, MAX_TRES, UsageFactor and seconds become an amount. All of
+it is exact; whoever books or shows an amount rounds once, at the end. RawUsage is a sum of such
+fractions over all jobs of a user, of which Slurm shows the whole part; so one job's cost in whole
+billing-seconds is `int(cost)`, and at most `at_most(cost)`.
+"""
 
 from collections.abc import Mapping
 from fractions import Fraction
+
+
+def cost(
+    allocated: Mapping[str, Fraction],
+    weights: Mapping[str, Fraction],
+    *,
+    factor: Fraction,
+    seconds: Fraction | int,
+    max_tres: bool,
+) -> Fraction:
+    """Return what a job costs, in billing-seconds, before it is rounded.
+
+    Args:
+        allocated: AllocTRES of the job; memory in megabytes.
+        weights: TRESBillingWeights of its partition, memory for each megabyte; empty for none.
+        factor: UsageFactor of its QOS.
+        seconds: from its start to its end, with the time that it was suspended.
+        max_tres: whether PriorityFlags has MAX_TRES.
+
+    Source:
+        sacctmgr(1), UsageFactor: RawUsage is multiplied by it.
+    """
+    return billing(allocated, weights, max_tres=max_tres) * factor * seconds
+
+
+def at_most(exact: Fraction) -> int:
+    """Return the billing-seconds that a cost is at most: rounded up."""
+    return -int(-exact // 1)
 
 
 def billing(
@@ -23,15 +57,22 @@ def billing(
         largest of the TRES on a node (cpu, mem, gres) plus the sum of the global ones (licenses,
         burst buffers). Without weights it is the number of CPUs.
     """
-    if not weights:
-        return allocated.get("cpu", Fraction(0))
-    costs = {name: allocated.get(name, Fraction(0)) * weight for name, weight in weights.items()}
-    if not max_tres:
+    costs = parts(allocated, weights)
+    if not (weights and max_tres):
         return sum(costs.values(), Fraction(0))
-    on_nodes = [cost for name, cost in costs.items() if not _is_global(name)]
+    on_nodes = [part for name, part in costs.items() if not _is_global(name)]
     return max(on_nodes, default=Fraction(0)) + sum(
-        (cost for name, cost in costs.items() if _is_global(name)), Fraction(0)
+        (part for name, part in costs.items() if _is_global(name)), Fraction(0)
     )
+
+
+def parts(
+    allocated: Mapping[str, Fraction], weights: Mapping[str, Fraction]
+) -> dict[str, Fraction]:
+    """Return what each TRES of an allocation adds to its billing; as `billing`."""
+    if not weights:
+        return {"cpu": allocated.get("cpu", Fraction(0))}
+    return {name: allocated.get(name, Fraction(0)) * weight for name, weight in weights.items()}
 
 
 def _is_global(name: str) -> bool:

@@ -48,13 +48,7 @@ def read_config(output: str) -> Config:
     Source:
         scontrol(1), show config; slurm.conf(5) for the parameters.
     """
-    if _CONFIG_END.search(output) is None:
-        raise OutputNotUnderstood("scontrol show config does not end with the state of slurmctld")
-    values: dict[str, str] = {}
-    for line in output.splitlines():
-        match = _CONFIG_LINE.fullmatch(line.rstrip())
-        if match:
-            values.setdefault(match.group(1), match.group(2).strip())
+    values = config_values(output)
     try:
         return Config(
             cluster=values["ClusterName"],
@@ -70,6 +64,22 @@ def read_config(output: str) -> Config:
         )
     except KeyError as error:
         raise OutputNotUnderstood(f"scontrol show config does not say {error.args[0]}") from error
+
+
+def config_values(output: str) -> dict[str, str]:
+    """Return all that `scontrol show config` says, by name.
+
+    Raises:
+        OutputNotUnderstood: its end is missing.
+    """
+    if _CONFIG_END.search(output) is None:
+        raise OutputNotUnderstood("scontrol show config does not end with the state of slurmctld")
+    values: dict[str, str] = {}
+    for line in output.splitlines():
+        match = _CONFIG_LINE.fullmatch(line.rstrip())
+        if match:
+            values.setdefault(match.group(1), match.group(2).strip())
+    return values
 
 
 def partitions_arguments(cluster: str | None) -> list[str]:
@@ -94,6 +104,18 @@ def read_partition_weights(output: str) -> dict[str, dict[str, Fraction]]:
 
 def _on(cluster: str | None) -> list[str]:
     return ["-M", cluster] if cluster else []
+
+
+def span_minutes(text: str) -> int:
+    """Read a span of whole minutes as Slurm prints it.
+
+    Raises:
+        OutputNotUnderstood: it is none, or has seconds over.
+    """
+    minutes, seconds = divmod(_seconds(text), 60)
+    if seconds:
+        raise OutputNotUnderstood(f"{text!r} is not a span of whole minutes")
+    return minutes
 
 
 def _seconds(text: str) -> int:

@@ -1,6 +1,7 @@
 """One private Slurm cluster: the class that tests, the demo and benchmarks use."""
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -91,10 +92,25 @@ class Lab(Client):
 
     # -- up and down -----------------------------------------------------------------------
 
-    def start(self, cpu_nodes: int = 2, gpu_nodes: int = 1) -> None:
+    def start(
+        self,
+        cpu_nodes: int = 2,
+        gpu_nodes: int = 1,
+        *,
+        nodes: Sequence[Node] = (),
+        partitions: Sequence[str] = (),
+        **parameters: str,
+    ) -> None:
         """Bring the cluster up; return when jobs can be submitted.
 
         What a crashed lab of the same name left behind is removed first, and said.
+
+        Args:
+            cpu_nodes: how many nodes without GPUs.
+            gpu_nodes: how many with.
+            nodes: further ones, with features so that the lab's own partitions leave them out.
+            partitions: further ones, see ``config.Site``.
+            parameters: of slurm.conf, as ``reconfigure`` takes them.
 
         Raises:
             AlreadyThere: a lab of this name is up.
@@ -105,7 +121,8 @@ class Lab(Client):
         machine.make_job_users(self.say)
         layout.make_home(self.directory.parent)
         self._remove_leftovers()
-        self._record = self._new_record(cpu_nodes, gpu_nodes)
+        self._record = self._new_record(cpu_nodes, gpu_nodes, nodes, partitions)
+        self._record.overrides = dict(parameters)
         layout.make_directories(self.directory, self._record.nodes)
         try:
             self._record.write(self.directory)
@@ -154,16 +171,23 @@ class Lab(Client):
         daemons = self.daemons()
         return bool(daemons) and all(daemon.pid is not None for daemon in daemons)
 
-    def _new_record(self, cpu_nodes: int, gpu_nodes: int) -> layout.Record:
+    def _new_record(
+        self, cpu_nodes: int, gpu_nodes: int, more: Sequence[Node], partitions: Sequence[str]
+    ) -> layout.Record:
         names = [f"c{number + 1}" for number in range(cpu_nodes)]
         gpu_names = [f"g{number + 1}" for number in range(gpu_nodes)]
         layout.make_home(layout.home())
         counter = layout.home() / "next_port"
-        dbd, ctld, *ports = machine.free_ports(2 + cpu_nodes + gpu_nodes, counter)
+        own = cpu_nodes + gpu_nodes
+        dbd, ctld, *ports = machine.free_ports(2 + own + len(more), counter)
         nodes = [Node(name, port) for name, port in zip(names, ports, strict=False)]
         nodes += [
             Node(name, port, gpus=4)
-            for name, port in zip(gpu_names, ports[cpu_nodes:], strict=True)
+            for name, port in zip(gpu_names, ports[cpu_nodes:own], strict=True)
+        ]
+        nodes += [
+            dataclasses.replace(node, port=port)
+            for node, port in zip(more, ports[own:], strict=True)
         ]
         return layout.Record(
             cluster=self.cluster,
@@ -174,6 +198,7 @@ class Lab(Client):
             nodes=tuple(nodes),
             parent=str(self.parent.directory) if self.parent else "",
             address=self._address(),
+            partitions=tuple(partitions),
         )
 
     def _address(self) -> str:

@@ -28,13 +28,22 @@ class Node:
         cpus: cores it claims to have.
         memory_mb: memory it claims to have.
         gpus: GPUs it claims to have.
+        gpu_types: their types, each for as many of them; empty for GPUs without a type.
+        sockets: over which its cores are spread; 0 leaves that to Slurm, which makes a socket of
+            each core.
+        threads: of each core.
+        features: its features, separated by commas.
     """
 
     name: str
-    port: int
+    port: int = 0
     cpus: int = 64
     memory_mb: int = 262_144
     gpus: int = 0
+    gpu_types: tuple[str, ...] = ()
+    sockets: int = 0
+    threads: int = 1
+    features: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Site:
         slurmdbd_port: where slurmdbd listens.
         nodes: the compute nodes.
         address: where on the loopback interface the daemons talk to each other.
+        partitions: further partitions, as they stand in slurm.conf behind "PartitionName=".
     """
 
     cluster: str
@@ -62,6 +72,7 @@ class Site:
     slurmdbd_port: int
     nodes: tuple[Node, ...]
     address: str = "127.0.0.1"
+    partitions: tuple[str, ...] = ()
 
 
 def parameters(site: Site, user: str) -> dict[str, str]:
@@ -140,15 +151,24 @@ def slurm_conf(site: Site, user: str, overrides: Mapping[str, str]) -> str:
     lines = [f"{name}={value}" for name, value in wanted.items() if value != ""]
     lines += [node_line(site, node) for node in site.nodes]
     lines += partition_lines(site)
+    lines += [f"PartitionName={text}" for text in site.partitions]
     return "\n".join(lines) + "\n"
 
 
 def node_line(site: Site, node: Node) -> str:
     """Return a node's line in slurm.conf."""
-    gpus = f" Gres=gpu:{node.gpus}" if node.gpus else ""
+    each = node.gpus // max(len(node.gpu_types), 1)
+    kinds = [f"gpu:{kind}:{each}" for kind in node.gpu_types] or [f"gpu:{node.gpus}"]
+    gpus = f" Gres={','.join(kinds)}" if node.gpus else ""
+    layout = ""
+    if node.sockets:
+        cores = node.cpus // node.sockets // node.threads
+        layout = f" Sockets={node.sockets} CoresPerSocket={cores} ThreadsPerCore={node.threads}"
+    features = f" Feature={node.features}" if node.features else ""
     return (
         f"NodeName={node.name} NodeHostname={site.hostname} NodeAddr={site.address}"
-        f" Port={node.port} CPUs={node.cpus} RealMemory={node.memory_mb}{gpus} State=UNKNOWN"
+        f" Port={node.port} CPUs={node.cpus}{layout} RealMemory={node.memory_mb}{gpus}{features}"
+        " State=UNKNOWN"
     )
 
 
@@ -159,8 +179,9 @@ def partition_lines(site: Site) -> list[str]:
         ``fast`` bills 3600 for a core, so that one core-second is one SU, and a test that
         needs whole SUs waits for seconds.
     """
-    cpu_nodes = ",".join(node.name for node in site.nodes if not node.gpus)
-    gpu_nodes = ",".join(node.name for node in site.nodes if node.gpus)
+    own = [node for node in site.nodes if not node.features]
+    cpu_nodes = ",".join(node.name for node in own if not node.gpus)
+    gpu_nodes = ",".join(node.name for node in own if node.gpus)
     times = "DefaultTime=00:10:00 MaxTime=7-00:00:00 State=UP"
     fractional = 'TRESBillingWeights="CPU=0.5,Mem=0.25G"'
     lines = [
@@ -183,11 +204,17 @@ def gres_conf(site: Site) -> str:
     that is there will do.
     """
     lines = [
-        f"NodeName={node.name} Name=gpu File={gpu_file(site, number)}"
+        f"NodeName={node.name} Name=gpu{_gpu_type(node, number)} File={gpu_file(site, number)}"
         for node in site.nodes
         for number in range(node.gpus)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _gpu_type(node: Node, number: int) -> str:
+    if not node.gpu_types:
+        return ""
+    return f" Type={node.gpu_types[number * len(node.gpu_types) // node.gpus]}"
 
 
 def gpu_file(site: Site, number: int) -> Path:

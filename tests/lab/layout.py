@@ -49,6 +49,7 @@ class Record:
         parent: the first cluster's directory, for a second cluster; else empty.
         overrides: parameters of slurm.conf that were set differently.
         address: where on the loopback interface the daemons talk to each other.
+        partitions: further ones, see ``config.Site``.
     """
 
     cluster: str
@@ -60,6 +61,7 @@ class Record:
     parent: str = ""
     overrides: dict[str, str] = field(default_factory=dict)
     address: str = "127.0.0.1"
+    partitions: tuple[str, ...] = ()
 
     def site(self, directory: Path) -> Site:
         """Return what the configuration files are made from."""
@@ -73,6 +75,7 @@ class Record:
             slurmdbd_port=self.slurmdbd_port,
             nodes=self.nodes,
             address=self.address,
+            partitions=self.partitions,
         )
 
     def write(self, directory: Path) -> None:
@@ -88,7 +91,10 @@ def read_record(directory: Path) -> Record | None:
         known = json.loads((directory / "lab.json").read_text())
     except FileNotFoundError:
         return None
-    known["nodes"] = tuple(Node(**node) for node in known["nodes"])
+    known["nodes"] = tuple(
+        Node(**{**node, "gpu_types": tuple(node["gpu_types"])}) for node in known["nodes"]
+    )
+    known["partitions"] = tuple(known["partitions"])
     major, minor = known["slurm_version"]
     known["slurm_version"] = (major, minor)
     return Record(**known)

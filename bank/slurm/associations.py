@@ -1,0 +1,101 @@
+"""sacctmgr show user, account, qos: for whom a job counts and what it is multiplied by."""
+
+from fractions import Fraction
+
+from bank.errors import OutputNotUnderstood
+from bank.policy.cluster_shape import Association, Qos
+from bank.slurm.scontrol import span_minutes
+
+_ASSOCIATION = "Account,User,Partition,DefaultQOS,QOS,MaxWall"
+_USER = f"DefaultAccount,{_ASSOCIATION}"
+_QOS = "Name,UsageFactor,MaxWall,Flags"
+_LIFTS_TIME_LIMIT = "PartitionTimeLimit"
+
+
+def user_arguments(cluster: str, user: str) -> list[str]:
+    """Build the question for a user's associations on a cluster."""
+    where = ["where", f"name={user}", f"cluster={cluster}", "withassoc"]
+    return ["sacctmgr", "-n", "-P", "show", "user", *where, f"format={_USER}"]
+
+
+def account_arguments(cluster: str, account: str) -> list[str]:
+    """Build the question for an account itself, which says what its members get."""
+    where = ["where", f"cluster={cluster}", f"account={account}", "user="]
+    return ["sacctmgr", "-n", "-P", "show", "assoc", *where, f"format={_ASSOCIATION}"]
+
+
+def read_user(output: str) -> tuple[Association, ...]:
+    """Read a user's associations; none where Slurm does not know the user.
+
+    Raises:
+        OutputNotUnderstood: a row is not in the form asked for.
+
+    Source:
+        sacctmgr(1), show user withassoc: limits show what is inherited.
+    """
+    return tuple(
+        _association(line.partition("|")[2], default=line.partition("|")[0])
+        for line in output.splitlines()
+    )
+
+
+def read_account(output: str) -> tuple[Association, ...]:
+    """Read an account's own association; none where there is no such account.
+
+    Raises:
+        OutputNotUnderstood: as read_user.
+    """
+    return tuple(_association(line, default="") for line in output.splitlines())
+
+
+def _association(line: str, default: str) -> Association:
+    parts = line.split("|")
+    if len(parts) != len(_ASSOCIATION.split(",")):
+        raise OutputNotUnderstood(
+            f"sacctmgr printed a row that is not {_ASSOCIATION}: {line[:200]!r}"
+        )
+    account, _, partition, default_qos, qos, wall = parts
+    return Association(
+        account=account,
+        partition=partition,
+        default_qos=default_qos,
+        qos=tuple(name for name in qos.split(",") if name),
+        max_minutes=_wall(wall),
+        is_default=account == default,
+    )
+
+
+def qos_arguments() -> list[str]:
+    """Build the question for every QOS."""
+    return ["sacctmgr", "-n", "-P", "show", "qos", f"format={_QOS}"]
+
+
+def read_qos(output: str) -> dict[str, Qos]:
+    """Read every QOS, by name.
+
+    Raises:
+        OutputNotUnderstood: a row is not in the form asked for, or there is none.
+
+    Source:
+        sacctmgr(1), show qos: UsageFactor, MaxWall, Flags.
+    """
+    found = {}
+    for line in output.splitlines():
+        name, *rest = line.split("|")
+        try:
+            factor, wall, flags = rest
+            found[name] = Qos(
+                name=name,
+                factor=Fraction(factor),
+                max_minutes=_wall(wall),
+                lifts_time_limit=_LIFTS_TIME_LIMIT in flags.split(","),
+            )
+        except ValueError as error:
+            raise OutputNotUnderstood(f"sacctmgr show qos printed {line[:200]!r}") from error
+    if not found:
+        raise OutputNotUnderstood("sacctmgr show qos printed nothing")
+    return found
+
+
+def _wall(text: str) -> int | None:
+    return span_minutes(text) if text else None
