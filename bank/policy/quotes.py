@@ -17,8 +17,9 @@ from bank.policy.job_request import UNLIMITED, Request
 from bank.policy.node_capacity import Job
 
 _SECONDS_PER_MINUTE = 60
-# How often the controller looks for jobs that are over their time limit (Slurm 22.05).
-LATE_SECONDS = 30
+# The controller looks twice a minute for jobs over their time limit (Slurm 22.05), and takes a
+# moment for it.
+LATE_SECONDS = 35
 _SELECT_TYPES = ("select/cons_tres", "select/cons_res", "select/linear")
 
 

@@ -186,15 +186,26 @@ def joined(
 
     Source:
         sbatch(1): the command line has precedence over the environment, and that over the script.
+        Seen with Slurm 22.05: a time limit, memory, account, QOS, array or list of excluded nodes
+        of one component counts for those without one.
     """
     count = max(len(line.components), len(script))
+    # sbatch reads the whole command line once before it reads it for each component, and forgets
+    # only some options in between.
+    kept = _kept(given for part in line.components for given in part)
     found = []
     for number in range(count):
         # Further components of the script get the last options of the command line once more.
         typed = line.components[min(number, len(line.components) - 1)]
         written = script[number] if number < len(script) else ()
-        found.append({given.name: given for given in (*written, *environment, *typed)})
+        mine = (*kept, *written, *environment, *typed)
+        found.append({given.name: given for given in mine})
+        kept = _kept(found[-1].values())
     return found
+
+
+def _kept(given: Iterable[Given]) -> list[Given]:
+    return [one for one in given if OPTIONS[one.name].is_kept]
 
 
 def _options(words: Iterable[str], where: str) -> tuple[list[Given], list[str]]:

@@ -12,12 +12,15 @@ class Option(NamedTuple):
         letter: its short form, "" for none.
         value: whether a value follows: NO, REQUIRED, or OPTIONAL and then only behind "=".
         is_ignored: whether it decides neither how much is allocated nor for how long.
+        is_kept: whether further components of a heterogeneous job have it too, unless they say
+            otherwise.
         refused: why a job with it cannot be priced, "" where it can.
     """
 
     letter: str = ""
     value: str = REQUIRED
     is_ignored: bool = False
+    is_kept: bool = False
     refused: str = ""
 
 
@@ -26,17 +29,17 @@ _BURST_BUFFER = "what a burst buffer costs is not computed"
 
 # Every option of sbatch 22.05. Source: sbatch(1).
 OPTIONS: dict[str, Option] = {
-    "account": Option("A"),
+    "account": Option("A", is_kept=True),
     "acctg-freq": Option(is_ignored=True),
-    "array": Option("a"),
+    "array": Option("a", is_kept=True),
     "batch": Option(is_ignored=True),
     "bb": Option(refused=_BURST_BUFFER),
     "bbf": Option(refused=_BURST_BUFFER),
     "begin": Option("b", is_ignored=True),
     "chdir": Option("D", is_ignored=True),
-    "cluster": Option(),
+    "cluster": Option(is_kept=True),
     "cluster-constraint": Option(is_ignored=True),
-    "clusters": Option("M"),
+    "clusters": Option("M", is_kept=True),
     "comment": Option(is_ignored=True),
     "constraint": Option("C"),
     "container": Option(is_ignored=True),
@@ -52,7 +55,7 @@ OPTIONS: dict[str, Option] = {
     "dependency": Option("d", is_ignored=True),
     "distribution": Option("m"),
     "error": Option("e", is_ignored=True),
-    "exclude": Option("x"),
+    "exclude": Option("x", is_kept=True),
     "exclusive": Option(value=OPTIONAL),
     "export": Option(is_ignored=True),
     "export-file": Option(is_ignored=True),
@@ -78,7 +81,7 @@ OPTIONS: dict[str, Option] = {
     "mail-type": Option(is_ignored=True),
     "mail-user": Option(is_ignored=True),
     "mcs-label": Option(is_ignored=True),
-    "mem": Option(),
+    "mem": Option(is_kept=True),
     "mem-bind": Option(is_ignored=True),
     "mem-per-cpu": Option(),
     "mem-per-gpu": Option(),
@@ -107,11 +110,11 @@ OPTIONS: dict[str, Option] = {
     "priority": Option(is_ignored=True),
     "profile": Option(is_ignored=True),
     "propagate": Option(value=OPTIONAL, is_ignored=True),
-    "qos": Option("q"),
+    "qos": Option("q", is_kept=True),
     "quiet": Option("Q", NO, is_ignored=True),
     "reboot": Option(value=NO, is_ignored=True),
     "requeue": Option(value=NO, is_ignored=True),
-    "reservation": Option(),
+    "reservation": Option(is_kept=True),
     "signal": Option(is_ignored=True),
     "sockets-per-node": Option(),
     "spread-job": Option(value=NO),
@@ -120,7 +123,7 @@ OPTIONS: dict[str, Option] = {
     "test-only": Option(value=NO, is_ignored=True),
     "thread-spec": Option(),
     "threads-per-core": Option(),
-    "time": Option("t"),
+    "time": Option("t", is_kept=True),
     "time-min": Option(is_ignored=True),
     "tmp": Option(is_ignored=True),
     "uid": Option(refused=_OTHER_USER),

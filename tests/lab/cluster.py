@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -99,7 +99,7 @@ class Lab(Client):
         *,
         nodes: Sequence[Node] = (),
         partitions: Sequence[str] = (),
-        **parameters: str,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         """Bring the cluster up; return when jobs can be submitted.
 
@@ -122,7 +122,7 @@ class Lab(Client):
         layout.make_home(self.directory.parent)
         self._remove_leftovers()
         self._record = self._new_record(cpu_nodes, gpu_nodes, nodes, partitions)
-        self._record.overrides = dict(parameters)
+        self._record.overrides = dict(parameters or {})
         layout.make_directories(self.directory, self._record.nodes)
         try:
             self._record.write(self.directory)
