@@ -10,6 +10,7 @@ Usage:
   slurm_bank.py (get_sus|check_service_units_limit|history) <account> [options]
   slurm_bank.py (check_end_of_date_limit|three_month_check) <account> [options]
   slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
+  slurm_bank.py limit_user <account> <user> <su> [options]
   slurm_bank.py balance [<account>] [options]
   slurm_bank.py (list|enforce|verify|migrate) [options]
   slurm_bank.py (backup|restore) <file> [options]
@@ -33,6 +34,7 @@ Movements:
   renew                      give the grant that follows the last one, as much and as long
   reset_usage                start a new period: nothing used, the same limit
   delete                     close it; its history stays
+  limit_user                 set what one of its users may use of it in a period
 
 Looking:
   get_sus                    its limit
@@ -63,8 +65,9 @@ The books:
 
 Arguments:
   <account>  a Slurm account
-  <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify), 0 is nothing;
-             below 0 takes off (adjust)
+  <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify, limit_user), 0 is
+             nothing; below 0 takes off (adjust)
+  <user>     a user whom Slurm has in the account
   <file>     a new file for backup, dump and export, else what one of these has made
 
 Options:

@@ -118,7 +118,7 @@ RULES: dict[str, Rule] = {
         "lower-case letters, digits and _, at most 40, and not a table of the bank's own",
         _text(
             "(?!(account|allocation_grant|entry|account_change|request|cluster|place|settled"
-            "|meter|reading|notice|slurm_limit|usage_reset|user_limit|job_refund|schema_version"
+            "|meter|reading|notice|slurm_limit|usage_reset|user_limit|user_held_by_others|job_refund|schema_version"
             "|sqlite_.*)$)"
             "[a-z_][a-z0-9_]{0,39}"
         ),

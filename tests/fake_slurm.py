@@ -2,7 +2,9 @@
 
 It answers the same argument lists in the form that Slurm 22.05 answers, as recorded in
 tests/slurm/recorded, and does what was measured of Slurm: a user's use counts for all accounts
-above, setting RawUsage to 0 resets all below, -1 clears a limit, unknown names are passed over.
+above, setting RawUsage to 0 resets all below, -1 clears a limit, unknown names are passed over
+where there is a known one. A user's associations of several partitions have limits and use of
+their own; an empty partition= means the one of no partition.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bank.operations import changes, clusters, lost, metering, resets, takeover
+from bank.errors import SlurmError
+from bank.operations import changes, clusters, lost, metering, resets, takeover, user_limits
 from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
-ROOMS = (changes, clusters, lost, metering, resets, takeover)
+ROOMS = (changes, clusters, lost, metering, resets, takeover, user_limits)
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
 BOOT_TIME               = {started}
@@ -30,7 +33,7 @@ Slurmctld(primary) at host is UP
 ROW = (
     "ClusterName={cluster} Account={account} UserName={user} Partition={partition} Priority=0"
     " ID={id} SharesRaw/Norm/Level/Factor=1/0.50/2/0.00 UsageRaw/Norm/Efctv={raw}.00/1.00/0.00"
-    " ParentAccount={parent} Lft=3 DefAssoc=No GrpJobs={jobs}(0) GrpJobsAccrue=N(0)"
+    " ParentAccount={parent} Lft=3 DefAssoc=No GrpJobs={jobs}({running_jobs}) GrpJobsAccrue=N(0)"
     " GrpSubmitJobs={submit}(0) GrpWall=N(0.03) GrpTRES=cpu={cpus}(0),mem=N(0),billing=N(0)"
     " GrpTRESMins=cpu={cpu}(0),mem=N(0),billing={billing}({counted})"
     " GrpTRESRunMins=cpu={run}(0),mem=N(0),billing=N({running}),gres/gpu=N(0)"
@@ -52,6 +55,9 @@ class FakeSlurm:
         self.limits: dict[str, dict[str, int]] = {"root": {}}
         self.running: dict[str, int] = {}
         self.users: dict[int, list[Any]] = {}
+        # Of users' associations: limits, and how many jobs run.
+        self.user_limits: dict[int, dict[str, int]] = {}
+        self.running_jobs: dict[int, int] = {}
         self.calls: list[list[str]] = []
         # What the QOS has counted: no reset of an account touches it.
         self.counted = 0
@@ -64,8 +70,10 @@ class FakeSlurm:
         self.limits[name] = {}
 
     def add_user(self, account: str, user: str = "ada", partition: str = "") -> int:
-        association = 1000 + len(self.users)
+        # One that is made again after it was deleted has another number, and no limits.
+        association = 1000 + len(self.user_limits)
         self.users[association] = [account, user, partition, 0]
+        self.user_limits[association] = {}
         return association
 
     def use(self, association: int, billing_seconds: int) -> None:
@@ -98,6 +106,9 @@ class FakeSlurm:
             return rows + ("" if wanted else QOS.format(raw=self.counted))
         if argv[:6] == ["sacctmgr", "-i", "modify", "account", "where", f"cluster={self.cluster}"]:
             return self._modify(argv[6].removeprefix("account=").split(","), argv[8])
+        if argv[:6] == ["sacctmgr", "-i", "modify", "user", "where", f"cluster={self.cluster}"]:
+            which = dict(part.split("=", 1) for part in argv[6:9])
+            return self._modify_users(which, argv[10])
         if argv == ["sdiag"]:
             return "DBD Agent queue size: 0\n"
         if argv[0] in ("sacct", "squeue"):
@@ -112,43 +123,44 @@ class FakeSlurm:
         numbers = {name: number for number, name in enumerate(self.parents, start=1)}
         for name, parent in self.parents.items():
             if wanted is None or name in wanted:
-                limits = self.limits[name]
-                yield ROW.format(
-                    cluster=self.cluster,
+                yield self._row(
+                    self.limits[name],
                     account=name,
                     user="",
                     partition="",
                     id=numbers[name],
                     raw=self.raw(name),
                     parent=f"{parent}({numbers[parent]})" if parent else "",
-                    jobs=limits.get("GrpJobs", "N"),
-                    submit=limits.get("GrpSubmitJobs", "N"),
-                    cpus=limits.get("GrpTRES=cpu", "N"),
-                    run=limits.get("GrpTRESRunMins=cpu", "N"),
-                    cpu=limits.get("GrpTRESMins=cpu", "N"),
-                    billing=limits.get("GrpTRESMins=billing", "N"),
-                    counted=self.raw(name) // 60,
                     running=self.running.get(name, 0),
+                    running_jobs=0,
                 )
         for association, (account, user, partition, raw) in self.users.items():
             if wanted is None or account in wanted:
-                yield ROW.format(
-                    cluster=self.cluster,
+                yield self._row(
+                    self.user_limits[association],
                     account=account,
                     user=f"{user}(1000)",
                     partition=partition,
                     id=association,
                     raw=raw,
                     parent="",
-                    jobs="N",
-                    submit="N",
-                    cpus="N",
-                    run="N",
-                    cpu="N",
-                    billing="N",
-                    counted=0,
                     running=0,
+                    running_jobs=self.running_jobs.get(association, 0),
                 )
+
+    def _row(self, limits: dict[str, int], *, raw: int, **fields: object) -> str:
+        return ROW.format(
+            cluster=self.cluster,
+            raw=raw,
+            counted=raw // 60,
+            jobs=limits.get("GrpJobs", "N"),
+            submit=limits.get("GrpSubmitJobs", "N"),
+            cpus=limits.get("GrpTRES=cpu", "N"),
+            run=limits.get("GrpTRESRunMins=cpu", "N"),
+            cpu=limits.get("GrpTRESMins=cpu", "N"),
+            billing=limits.get("GrpTRESMins=billing", "N"),
+            **fields,
+        )
 
     def _modify(self, names: list[str], change: str) -> str:
         for name in names:
@@ -159,12 +171,29 @@ class FakeSlurm:
                     if user[0] in self.below(name):
                         user[3] = 0
                 continue
-            limit, _, value = change.rpartition("=")
-            if value == "-1":
-                self.limits[name].pop(limit, None)
-            else:
-                self.limits[name][limit] = int(value)
+            _set(self.limits[name], change)
         return " Modified account associations...\n"
+
+    def _modify_users(self, which: dict[str, str], change: str) -> str:
+        names = which["name"].split(",")
+        found = [
+            association
+            for association, (account, user, partition, _) in self.users.items()
+            if account == which["account"] and user in names and partition == which["partition"]
+        ]
+        if not found:
+            raise SlurmError("sacctmgr ended with status 1: Nothing modified")
+        for association in found:
+            _set(self.user_limits[association], change)
+        return " Modified user associations...\n"
+
+
+def _set(limits: dict[str, int], change: str) -> None:
+    limit, _, value = change.rpartition("=")
+    if value == "-1":
+        limits.pop(limit, None)
+    else:
+        limits[limit] = int(value)
 
 
 def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:

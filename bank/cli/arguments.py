@@ -7,7 +7,7 @@ from typing import NamedTuple
 from docopt import DocoptExit, docopt
 
 from bank.errors import UsageError
-from bank.ledger.names import account_name
+from bank.ledger.names import account_name, user_name
 
 # Which options each verb takes besides --json, which all that print take.
 _OPTIONS = {
@@ -32,6 +32,7 @@ _OPTIONS = {
     "hold": {"--dry-run", "--reason", "--key"},
     "release_hold": {"--dry-run", "--reason"},
     "delete": {"--dry-run", "--reason", "--key", "--force", "--yes"},
+    "limit_user": {"--dry-run", "--reason", "--key"},
     "get_sus": set(),
     "balance": set(),
     "list": set(),
@@ -84,6 +85,7 @@ class Arguments(NamedTuple):
         key: None where none was given.
         choose: "" where nothing was chosen.
         to: the account that is given what is transferred, None but for `transfer`.
+        user: a plain user name, "" where the verb takes none.
         given: what was given with each option that takes a value.
         sbatch: what would be given to sbatch, for quote.
     """
@@ -100,6 +102,7 @@ class Arguments(NamedTuple):
     key: str | None = None
     choose: str = ""
     to: str | None = None
+    user: str = ""
     given: Mapping[str, str | None] = {}
     sbatch: tuple[str, ...] = ()
 
@@ -113,7 +116,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
 
     Raises:
         UsageError: it fits no line of the usage, or an option is abbreviated or not for this verb.
-        InputError: the account is no account name.
+        InputError: the account is no account name, or the user no user name.
     """
     if [word for word in argv if word != "--json"][:1] == ["quote"]:
         return _quote(argv)
@@ -150,6 +153,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         choose=given["--choose"] or "",
         to=None if given["<to>"] is None else account_name(given["<to>"]),
         given={option: given[option] for option in _WITH_TEXT},
+        user=user_name(given["<user>"]) if given["<user>"] is not None else "",
     )
 
 

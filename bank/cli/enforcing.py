@@ -50,11 +50,18 @@ def _outcome_for_programs(outcome: Outcome, *, is_dry_run: bool) -> list[dict[st
 
 def _for_programs(done: Pass, *, is_dry_run: bool) -> dict[str, Any]:
     fields = done._asdict()
+    of_users = fields.pop("users")._asdict()
+    running = of_users.pop("running_on_held")
+    users = {
+        what: [{"account": account, "user": user} for account, user in whom]
+        for what, whom in of_users.items()
+    }
     return {
         "cluster": fields.pop("cluster"),
         "is_dry_run": is_dry_run,
         "charged_billing_seconds": fields.pop("charged"),
         **fields,
+        "users": {**users, "running_on_held": running},
     }
 
 
@@ -76,7 +83,16 @@ def _print_pass(done: Pass, *, is_dry_run: bool) -> None:
     ):
         if names:
             print_line(f"{done.cluster}: {what}: {listed(names)}")
-    for name, count in done.running_on_held.items():
+    for what, users in (
+        (f"users {would}held now", done.users.held_now),
+        (f"users {would}released", done.users.released),
+        (f"users {would}given another limit", done.users.limited),
+        ("users held by others, left alone", done.users.held_by_others),
+    ):
+        if users:
+            whom = listed([f"{user} in {account}" for account, user in users])
+            print_line(f"{done.cluster}: {what}: {whom}")
+    for name, count in {**done.running_on_held, **done.users.running_on_held}.items():
         jobs = "job goes" if count == 1 else "jobs go"
         print_line(f"{done.cluster}: {name} is held; {count} {jobs} on running")
     for note in done.notes:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bank.cli.arguments import Arguments
 from bank.cli.output import print_json, print_line, print_table
+from bank.ledger.names import listed
 from bank.operations import looking
 from bank.operations.bank import Bank
 
@@ -41,6 +42,7 @@ _BALANCE = (
 )
 _LIST = ("account", "limit_su", "used_su", "percent", "period_started_on", "held")
 _CLUSTERS = ("cluster", "used_su", "set_aside_su", "held")
+_USERS = ("user", "limit_su", "used_su", "left_su", "held")
 _YES_NO = {True: "yes", False: "no"}
 _HISTORY = (
     "at",
@@ -64,6 +66,8 @@ def _balance(bank: Bank, arguments: Arguments) -> int:
         if arguments.account is not None and len(states[0]["clusters"]) > 1:
             rows = [{**row, "held": _YES_NO[row["is_held"]]} for row in states[0]["clusters"]]
             print_table(_CLUSTERS, rows)
+        if arguments.account is not None and states[0]["users"]:
+            print_table(_USERS, states[0]["users"])
     return 0
 
 
@@ -72,7 +76,7 @@ def _list(bank: Bank, arguments: Arguments) -> int:
     if arguments.is_json:
         print_json(states)
     else:
-        print_table(_LIST, [_readable(state) for state in states])
+        print_table(_LIST, [_with_users(_readable(state)) for state in states])
     return 0
 
 
@@ -80,6 +84,12 @@ def _readable(state: dict[str, Any]) -> dict[str, Any]:
     if state["limit_su"] is not None:
         return state
     return {**state, "limit_su": "unlimited", "available_su": "unlimited"}
+
+
+def _with_users(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of the list that says which users of the account are held."""
+    users = [user["user"] for user in state["users"] if user["is_held"]]
+    return {**state, "held": f"{state['held']}; users: {listed(users)}"} if users else state
 
 
 def _history(bank: Bank, arguments: Arguments) -> int:

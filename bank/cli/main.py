@@ -107,6 +107,10 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import keeping
 
         return keeping.VERBS[name]
+    if name == "limit_user":
+        from bank.cli import limiting
+
+        return limiting.VERBS[name]
     if name.endswith(("_json", "_csv")):
         from bank.cli import dumping
 

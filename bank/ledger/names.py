@@ -1,4 +1,4 @@
-"""What may be the name of an account or a cluster."""
+"""What may be the name of an account, a user or a cluster."""
 
 import re
 from collections.abc import Sequence
@@ -34,6 +34,28 @@ def account_name(text: str) -> str:
     if name == "root":
         raise InputError("'root' is the top of Slurm's tree and cannot have an account here")
     return name
+
+
+def is_plain_user(name: str) -> bool:
+    """Tell whether the name of a user or a partition can be handed to Slurm's commands.
+
+    Those may have capitals: slurmdbd keeps them in users' names where it is told to.
+    """
+    return is_plain(name.lower()) and name.isascii()
+
+
+def user_name(text: str) -> str:
+    """Return the name of a user, as it was typed.
+
+    Raises:
+        InputError: the text is not one plain user name.
+    """
+    if not is_plain_user(text):
+        raise InputError(
+            f"{text[:80]!r} is not a user name that the bank can hand to Slurm: up to 255 letters,"
+            " digits and _ . @ + - are allowed, not first . @ + -"
+        )
+    return text
 
 
 def listed(names: Sequence[str]) -> str:

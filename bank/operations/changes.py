@@ -2,14 +2,15 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.errors import SlurmError, SlurmTimedOut
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
+from bank.policy.enforcement import Association
 from bank.slurm import assoc_mgr, sacctmgr
-from bank.slurm.assoc_mgr import Associations
+from bank.slurm.assoc_mgr import Limited
 from bank.slurm.command import chunked, run
 
 # A call does nearly nothing but wait for slurmdbd: 200 different values took 73 s one after the
@@ -22,26 +23,30 @@ _LONGEST_POLL_SECONDS = 0.5
 
 
 class Change(NamedTuple):
-    """One limit of one account, and what it ought to be; None is no limit."""
+    """One limit of one association, and what it ought to be; None is no limit."""
 
-    account: str
+    association: Association
     limit: str
     value: int | None
 
 
-def shown_limits(slurm: Associations, names: Iterable[str]) -> dict[str, dict[str, int | None]]:
-    """Return each limit of each account as the controller has it."""
+# By the limit's name, for each association the value; None is no limit.
+Shown = dict[str, dict[Association, int | None]]
+
+
+def shown_limits(rows: Mapping[Association, Limited], names: Iterable[str]) -> Shown:
+    """Return each limit of each association as the controller has it."""
     return {
-        name: {account: assoc_mgr.limit(row, name) for account, row in slurm.accounts.items()}
+        name: {association: assoc_mgr.limit(row, name) for association, row in rows.items()}
         for name in names
     }
 
 
-def make(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> set[str]:
+def make(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> set[Association]:
     """Change Slurm, and wait until the controller shows it.
 
     Returns:
-        The accounts for which it does not.
+        The associations for which it does not.
     """
     if not changes:
         return set()
@@ -52,32 +57,41 @@ def make(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> set[str]:
         # controller has not, since one of them was killed in between, saying it again does nothing:
         # so first it is told what the controller shows.
         shown = _ask(bank, cluster, late)
-        late = [change for change in late if change.account in shown[change.limit]]
-        back = [one._replace(value=shown[one.limit][one.account]) for one in late]
+        late = [change for change in late if change.association in shown[change.limit]]
+        back = [one._replace(value=shown[one.limit][one.association]) for one in late]
         failures = [*_write(bank, cluster, back), *_write(bank, cluster, late)]
         late = _not_shown(bank, cluster, changes)
     if late and failures:
         bank.warn(f"sacctmgr did not change everything: {failures[0]}")
-    return {change.account for change in late}
+    return {change.association for change in late}
 
 
 def _write(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> list[SlurmError]:
     """Tell slurmdbd; return what went wrong. What was done all the same the controller will say."""
-    # An account stands once under each limit. Two writers of the same association at the same time
-    # have left the controller with other limits than slurmdbd, so one limit comes after the other.
+    # An association stands once under each limit. Two writers of the same one at the same time have
+    # left the controller with other limits than slurmdbd, so one limit comes after the other.
     failures: list[SlurmError] = []
     for limit in dict.fromkeys(change.limit for change in changes):
-        values: dict[int | None, list[str]] = defaultdict(list)
-        for change in changes:
-            if change.limit == limit:
-                values[change.value].append(change.account)
-        calls = [
-            sacctmgr.limit_arguments(cluster.name, chunk, limit, value)
-            for value, names in values.items()
-            for chunk in chunked(sorted(names))
-        ]
-        failures += _run_all(bank, calls)
+        some = [change for change in changes if change.limit == limit]
+        failures += _run_all(bank, list(_calls(cluster.name, limit, some)))
     return failures
+
+
+def _calls(cluster: str, limit: str, changes: Sequence[Change]) -> Iterator[list[str]]:
+    """Yield the commands that change one limit of accounts and users."""
+    values: dict[int | None, list[str]] = defaultdict(list)
+    of_users: dict[tuple[str, str, int | None], list[str]] = defaultdict(list)
+    for (account, user, partition), _, value in changes:
+        if user:
+            of_users[account, partition, value].append(user)
+        else:
+            values[value].append(account)
+    for value, names in values.items():
+        for chunk in chunked(sorted(names)):
+            yield sacctmgr.limit_arguments(cluster, chunk, limit, value)
+    for (account, partition, value), names in of_users.items():
+        for chunk in chunked(sorted(names)):
+            yield sacctmgr.user_limit_arguments(cluster, account, chunk, partition, limit, value)
 
 
 def _run_all(bank: Bank, calls: Sequence[Sequence[str]]) -> list[SlurmError]:
@@ -116,21 +130,21 @@ def _not_shown(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> list[
     pause = 0.01
     while True:
         shown = _ask(bank, cluster, changes)
-        # -1 is no limit that Slurm shows: an account that is gone shows none.
-        late = [one for one in changes if shown[one.limit].get(one.account, -1) != one.value]
+        # -1 is no limit that Slurm shows: an association that is gone shows none.
+        late = [one for one in changes if shown[one.limit].get(one.association, -1) != one.value]
         if not late or time.monotonic() + pause > deadline:
             return late
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_POLL_SECONDS)
 
 
-def _ask(
-    bank: Bank, cluster: Cluster, changes: Sequence[Change]
-) -> dict[str, dict[str, int | None]]:
+def _ask(bank: Bank, cluster: Cluster, changes: Sequence[Change]) -> Shown:
     limits = {change.limit for change in changes}
-    shown: dict[str, dict[str, int | None]] = {limit: {} for limit in limits}
-    for chunk in chunked(sorted({change.account for change in changes})):
+    users = {(one.account, one.user) for one, _, _ in changes if one.user}
+    shown: Shown = {limit: {} for limit in limits}
+    for chunk in chunked(sorted({one.account for one, _, _ in changes})):
         output = run(bank.slurm, assoc_mgr.arguments(cluster.on, chunk))
-        for limit, found in shown_limits(assoc_mgr.read(output, cluster.name), limits).items():
+        rows = assoc_mgr.rows(assoc_mgr.read(output, cluster.name), users)
+        for limit, found in shown_limits(rows, limits).items():
             shown[limit].update(found)
     return shown

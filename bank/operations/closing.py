@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
 from bank.operations.bank import Bank
-from bank.store import accounts, grants, meters, read
+from bank.store import accounts, grants, meters, read, user_limits
 from bank.store.connect import Writer
 from bank.store.grants import Grant
 from bank.store.post import post
@@ -76,7 +76,8 @@ def close_use(
     """Close what an account has used: its own use first, then that of all below it.
 
     Closed use is settled with the treasury, so used and granted fall by the same amount and what
-    is available stays.
+    is available stays. That begins no period: what users have used goes on counting for limits of
+    theirs, or each top-up that books use off would let them use their limits once more.
 
     Args:
         bank: clock and actor.
@@ -151,6 +152,8 @@ def close_all_use(
 ) -> Payers:
     """Close all use; what an account is overdrawn by is closed with the grant without an end.
 
+    What comes after is of another period, for limits of users too.
+
     Returns:
         Who paid for it.
     """
@@ -159,6 +162,7 @@ def close_all_use(
     # One entry a grant and use, also where the grant without an end pays and is overdrawn.
     parts = taken(found.parts, max(standing.used, 0), standing.account.grant_id)
     close_use(bank, writer, standing, parts, reason=reason, command_key=key)
+    user_limits.begin_period(writer, standing.account.account_id)
     return found
 
 

@@ -94,8 +94,8 @@ def left_behind(bank: Bank, found: Found, *, dry_run: bool) -> list[str]:
                 meters.forget_running(writer, cluster)
     return [
         f"cluster {cluster} is not in CLUSTERS any more, and has limits of the bank's:"
-        f" {listed(sorted({limit.account for limit in there}))}; nothing looks after them, so lift"
-        " them there with sacctmgr"
+        f" {listed(sorted({str(limit.association) for limit in there}))}; nothing looks after them,"
+        " so lift them there with sacctmgr"
         for cluster, there in limits_there.items()
         if there
     ]

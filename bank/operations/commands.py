@@ -12,7 +12,7 @@ from bank.operations.files import log, newest
 from bank.operations.looking import describe, describe_soon, no_such_account
 from bank.operations.metering import read_all_meters
 from bank.store import accounts, read, requests
-from bank.store.connect import Writer, reading, writing
+from bank.store.connect import Reader, Writer, reading, writing
 
 
 class Command(NamedTuple):
@@ -32,6 +32,7 @@ class Command(NamedTuple):
         kind: what a grant is for.
         carry_percent: how much of what is unused at its end is carried over.
         cluster: where the use was.
+        user: the user of the account that is meant.
         above: of an account that the bank need not have seen yet, those above it, the nearest
             first, on each cluster that has it.
     """
@@ -50,6 +51,7 @@ class Command(NamedTuple):
     kind: str | None = None
     carry_percent: int | None = None
     cluster: str | None = None
+    user: str | None = None
     above: tuple[tuple[str, ...], ...] | None = None
 
     @property
@@ -57,12 +59,19 @@ class Command(NamedTuple):
         """The accounts whose books it changes."""
         return [self.account] if self.to is None else [self.account, self.to]
 
+    @property
+    def stops(self) -> str:
+        """Whom it is to stop at once, "" for nobody."""
+        if self.verb == "limit_user" and self.amount == 0:
+            return f"{self.user} in {self.account}"
+        return self.account if self.verb == "hold" else ""
+
 
 # What changes the books, and returns what else its answer says.
 Act = Callable[[Bank, Writer, Command], dict[str, Any] | None]
 
 # What only some commands say: it is part of what a key stands for where it was said.
-_DETAILS = ("to", "grant_id", "start_at", "end_at", "kind", "carry_percent", "cluster")
+_DETAILS = ("to", "grant_id", "start_at", "end_at", "kind", "carry_percent", "cluster", "user")
 
 
 def do(
@@ -99,9 +108,9 @@ def do(
     has_followed = enforce_soon(bank, command.accounts, only=only)
     with reading(bank.database) as reader:
         state = describe(bank, reader, command.account)
-    if command.verb == "hold" and not has_followed:
+    if command.stops and not has_followed:
         raise NotConfirmed(
-            f"the hold of {command.account} is on record, and Slurm does not have it yet: the next"
+            f"the hold of {command.stops} is on record, and Slurm does not have it yet: the next"
             " pass holds it"
         )
     if answer["is_repeat"]:
@@ -182,13 +191,13 @@ def read_meters_before(bank: Bank, command: Command) -> Command:
     return command
 
 
-def standing_of(writer: Writer, name: str) -> read.Standing:
+def standing_of(reader: Reader, name: str) -> read.Standing:
     """Return where an account stands.
 
     Raises:
         Refusal: it is not open in the bank.
     """
-    standing = read.standing(writer, name)
+    standing = read.standing(reader, name)
     if standing is None:
         raise no_such_account(name)
     return standing

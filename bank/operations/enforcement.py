@@ -3,7 +3,7 @@
 Driven by what should be and what is: a pass that was killed half way is put right by the next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.errors import (
@@ -16,7 +16,7 @@ from bank.errors import (
     StoreError,
 )
 from bank.ledger.names import is_plain, listed
-from bank.operations import dates, limits, notices
+from bank.operations import dates, limits, notices, user_holds
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure, failure, find_clusters, left_behind
 from bank.operations.dates import Dates
@@ -27,9 +27,11 @@ from bank.operations.metering import Result, both, read_meters
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate_unknown, cannot_be_named, strangers, unknown_accounts
-from bank.policy.enforcement import native_limit
-from bank.slurm.assoc_mgr import AccountRow
-from bank.store import accounts, meters, read
+from bank.operations.user_holds import User, Users
+from bank.policy.enforcement import Association, native_limit
+from bank.slurm import assoc_mgr
+from bank.slurm.assoc_mgr import Limited
+from bank.store import accounts, meters, read, user_limits
 from bank.store.accounts import Account
 from bank.store.connect import reading, writing
 from bank.store.limits import Limit, find_limits
@@ -42,6 +44,8 @@ class Pass(NamedTuple):
     Attributes:
         charged: billing-seconds.
         limited: accounts that were given a limit other than 0.
+        unconfirmed: also users, as "user in account".
+        users: the same of users who have limits of their own.
         notes: sentences for a person.
     """
 
@@ -57,6 +61,7 @@ class Pass(NamedTuple):
     unknown: list[str]
     gone: list[str]
     running_on_held: dict[str, int]
+    users: Users
     notes: list[str]
 
 
@@ -79,6 +84,7 @@ class _Books(NamedTuple):
     known: dict[str, Account]
     ours: dict[str, list[Limit]]
     held_by_others: dict[str, set[str]]
+    users_held_by_others: dict[str, set[User]]
 
 
 def enforce(
@@ -199,7 +205,11 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
-    notes = [*left, *dated.notes, *overrun(bank, books.standings, looks, failures)]
+    limited = user_holds.find_limited(books.standings)
+    notes = [
+        *(*left, *dated.notes, *overrun(bank, books.standings, looks, failures)),
+        *user_holds.overrun(bank, limited, looks, failures),
+    ]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 
 
@@ -242,6 +252,10 @@ def _read_books(bank: Bank, clusters: list[Cluster]) -> _Books:
                 cluster.name: meters.find_held_by_others(reader, cluster.name)
                 for cluster in clusters
             },
+            {
+                cluster.name: user_limits.find_held_by_others(reader, cluster.name)
+                for cluster in clusters
+            },
         )
 
 
@@ -257,37 +271,47 @@ def _act(
     """Decide about the accounts of one cluster, and change Slurm."""
     unknown = unknown_accounts(bank, result.slurm, result.banked)
     mine = books.ours[cluster.name]
-    ours = {limit.account for limit in mine}
+    ours = {limit.account for limit in mine if not limit.user}
     to_stop = strangers(result.slurm, result.banked, unknown)
-    wanted: dict[str, limits.Wanted] = {}
-    for name, row in result.slurm.accounts.items():
-        if only not in (None, name):
+    limited = user_holds.find_limited(books.standings)
+    rows = assoc_mgr.rows(result.slurm, user_holds.to_look_at(limited, mine))
+    wanted = user_holds.wanted(bank, rows, limited, only)
+    for association, row in rows.items():
+        name = association.account
+        if association.user or only not in (None, name):
             continue
         is_to_hold = _is_to_hold(bank, name, books, to_stop, ours)
         if is_to_hold is not None:
             native = None if is_to_hold else _native(bank, books.standings.get(name), row)
-            wanted[name] = limits.Wanted(is_to_hold, native)
-    done = limits.apply(bank, cluster, result.slurm, wanted, mine, dry_run=dry_run)
-    report = _report(cluster, result, done, books.standings, unknown, only)
+            wanted[association] = limits.Wanted(is_to_hold, native)
+    done = limits.apply(bank, cluster, result.slurm, rows, wanted, mine, dry_run=dry_run)
+    report = _report(cluster, result, done, rows, books.standings, unknown, only)
     if not dry_run:
         before = books.held_by_others[cluster.name]
-        gone = before - set(result.slurm.accounts)
-        _write_others(bank, cluster, before, set(done.held_by_others), {*wanted, *gone})
-    if (result.charged or done.held_now or done.released or done.limited) and not dry_run:
-        log(
-            bank,
-            "pass",
-            cluster=cluster.name,
-            charged_billing_seconds=report.charged,
-            held=done.held_now,
-            released=done.released,
-            limited=done.limited,
-            unconfirmed=done.unconfirmed,
-        )
+        looked_at = {one.account for one in wanted if not one.user}
+        looked_at |= before - set(result.slurm.accounts)
+        _write_others(bank, cluster, before, set(report.held_by_others), looked_at)
+        of_users = books.users_held_by_others[cluster.name]
+        user_holds.write_others(bank, cluster, of_users, report.users, rows, wanted)
+        _log(bank, result, done, report)
     return report
 
 
-def _native(bank: Bank, standing: Standing | None, row: AccountRow) -> int | None:
+def _log(bank: Bank, result: Result, done: Done, report: Pass) -> None:
+    if result.charged or done.held_now or done.released or done.limited:
+        log(
+            bank,
+            "pass",
+            cluster=report.cluster,
+            charged_billing_seconds=report.charged,
+            held=[str(one) for one in done.held_now],
+            released=[str(one) for one in done.released],
+            limited=[str(one) for one in done.limited],
+            unconfirmed=report.unconfirmed,
+        )
+
+
+def _native(bank: Bank, standing: Standing | None, row: Limited) -> int | None:
     """Return the limit of an account that is not to be held, None for none of the bank's."""
     if bank.settings.enforcement != "limit" or standing is None or standing.payable is None:
         return None
@@ -338,28 +362,36 @@ def _report(
     cluster: Cluster,
     result: Result,
     done: Done,
+    rows: Mapping[Association, Limited],
     standings: dict[str, Standing],
     unknown: set[str],
     only: str | None,
 ) -> Pass:
     in_slurm = result.slurm.accounts
+    held = _accounts(done.held)
     gone = [name for name in standings if name not in in_slurm and only in (None, name)]
-    running = {
-        name: in_slurm[name].running_jobs for name in done.held if in_slurm[name].running_jobs
-    }
+    running = {name: in_slurm[name].running_jobs for name in held if in_slurm[name].running_jobs}
     shown = sorted(unknown) if only is None else []
     return Pass(
         cluster=cluster.name,
         accounts=sum(name in in_slurm for name in standings),
         charged=sum(result.charged.values()),
-        held_now=done.held_now,
-        released=done.released,
-        held=done.held,
-        held_by_others=done.held_by_others,
-        limited=done.limited,
-        unconfirmed=done.unconfirmed,
+        held_now=_accounts(done.held_now),
+        released=_accounts(done.released),
+        held=held,
+        held_by_others=_accounts(done.held_by_others),
+        limited=_accounts(done.limited),
+        unconfirmed=[str(one) for one in done.unconfirmed],
         unknown=shown,
         gone=gone,
         running_on_held=running,
-        notes=[*result.notes, *done.notes, *cannot_be_named(shown)],
+        users=user_holds.report(done, rows),
+        notes=[
+            *(*result.notes, *done.notes, *cannot_be_named(shown)),
+            *user_holds.cannot_be_named(rows),
+        ],
     )
+
+
+def _accounts(associations: Iterable[Association]) -> list[str]:
+    return [one.account for one in associations if not one.user]

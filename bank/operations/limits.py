@@ -10,29 +10,29 @@ from bank.operations.bank import Bank
 from bank.operations.changes import Change
 from bank.operations.clusters import Cluster
 from bank.policy import enforcement
-from bank.policy.enforcement import HELD, HOLD_LIMITS, NATIVE_LIMIT, Ours
+from bank.policy.enforcement import HELD, HOLD_LIMITS, NATIVE_LIMIT, Association, Ours
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
-from bank.slurm.assoc_mgr import Associations
+from bank.slurm.assoc_mgr import Associations, Limited
 from bank.store import limits
 from bank.store.connect import writing
 from bank.store.limits import Limit
 
 
 class Done(NamedTuple):
-    """What was done and found on one cluster; lists are of account names."""
+    """What was done and found on one cluster."""
 
-    held_now: list[str]
-    released: list[str]
-    held: list[str]
-    held_by_others: list[str]
-    limited: list[str]
-    unconfirmed: list[str]
+    held_now: list[Association]
+    released: list[Association]
+    held: list[Association]
+    held_by_others: list[Association]
+    limited: list[Association]
+    unconfirmed: list[Association]
     notes: list[str]
 
 
 class Wanted(NamedTuple):
-    """What the bank wants of an account on one cluster.
+    """What the bank wants of an account, or of a user's association, on one cluster.
 
     Attributes:
         is_held: whether it is to be stopped.
@@ -62,7 +62,8 @@ def apply(
     bank: Bank,
     cluster: Cluster,
     slurm: Associations,
-    wanted: Mapping[str, Wanted],
+    rows: Mapping[Association, Limited],
+    wanted: Mapping[Association, Wanted],
     ours: Sequence[Limit],
     *,
     dry_run: bool,
@@ -73,25 +74,27 @@ def apply(
         bank: settings, Slurm, database.
         cluster: where.
         slurm: what the controller just said.
-        wanted: what the bank wants of each account; those that are not in it are left alone.
+        rows: what of it has limits: every account, and every user with a limit in the bank or on
+            record.
+        wanted: what the bank wants of each; those that are not in it are left alone.
         ours: the bank's own limits there, as on record.
         dry_run: decide only.
     """
     names = {hold_limit_name(bank.settings), *(limit.limit for limit in ours)}
     if bank.settings.enforcement == "limit":
         names.add(NATIVE_LIMIT)
-    present = changes.shown_limits(slurm, names)
+    present = changes.shown_limits(rows, names)
     report = Done([], [], [], [], [], [], [])
-    work = _decided(bank, cluster, slurm, wanted, ours, present, report)
-    report.held_by_others.extend(_stopped_by_others(slurm, wanted, ours))
-    # An account of the same name that is made again has no limit, and not the original of this one.
-    work.forgotten.extend(limit for limit in ours if limit.account not in slurm.accounts)
+    work = _decided(bank, cluster, rows, wanted, ours, present, report)
+    report.held_by_others.extend(_stopped_by_others(rows, wanted, ours))
+    # One of the same name that is made again has no limit, and not the original of this one.
+    work.forgotten.extend(limit for limit in ours if limit.association not in rows)
     if not dry_run and any(work):
         report.unconfirmed.extend(sorted(_do(bank, cluster, work)))
     in_force = {
-        limit.account
+        limit.association
         for limit in ours
-        if limit.is_hold and present[limit.limit].get(limit.account) == HELD
+        if limit.is_hold and present[limit.limit].get(limit.association) == HELD
     }
     _tell(report, work, wanted, in_force)
     if report.held:
@@ -101,42 +104,49 @@ def apply(
     return report
 
 
-def _do(bank: Bank, cluster: Cluster, work: Work) -> set[str]:
+def _do(bank: Bank, cluster: Cluster, work: Work) -> set[Association]:
     """Write the intent, change Slurm, and write what the controller shows.
 
     Returns:
-        The accounts for which it does not show all.
+        The associations for which it does not show all.
     """
     _write_intent(bank, work)
     # What stops accounts goes first.
     sets = sorted(work.sets, key=lambda limit: limit.value != HELD)
-    late = changes.make(bank, cluster, [Change(one.account, one.limit, one.value) for one in sets])
+    to_set = [Change(one.association, one.limit, one.value) for one in sets]
+    late = changes.make(bank, cluster, to_set)
     # What was before is taken back only where what takes its place is there.
-    freed = [limit for limit in work.releases if limit.account not in late]
-    back = [Change(one.account, one.limit, one.original) for one in freed]
+    freed = [limit for limit in work.releases if limit.association not in late]
+    back = [Change(one.association, one.limit, one.original) for one in freed]
     still = changes.make(bank, cluster, back)
     with writing(bank.database) as writer:
-        confirmed = [limit for limit in work.sets if limit.account not in late]
+        confirmed = [limit for limit in work.sets if limit.association not in late]
         limits.confirm(writer, confirmed, now=bank.clock())
-        limits.forget(writer, [limit for limit in freed if limit.account not in still])
+        limits.forget(writer, [limit for limit in freed if limit.association not in still])
     return late | still
 
 
-def _tell(report: Done, work: Work, wanted: Mapping[str, Wanted], in_force: set[str]) -> None:
-    """Say what became of the accounts that were changed."""
+def _tell(
+    report: Done,
+    work: Work,
+    wanted: Mapping[Association, Wanted],
+    in_force: set[Association],
+) -> None:
+    """Say what became of what was changed."""
     failed = set(report.unconfirmed)
     for limit in work.sets:
-        if limit.account in failed:
+        association = limit.association
+        if association in failed:
             continue
         if not limit.is_hold:
-            report.limited.append(limit.account)
+            report.limited.append(association)
             continue
-        report.held.append(limit.account)
+        report.held.append(association)
         # Another limit that holds what was held before is no news.
-        if limit.account not in in_force:
-            report.held_now.append(limit.account)
-    freed = {limit.account for limit in work.releases if limit.is_hold} - failed
-    report.released.extend(name for name in freed if not wanted[name].is_held)
+        if association not in in_force:
+            report.held_now.append(association)
+    freed = {limit.association for limit in work.releases if limit.is_hold} - failed
+    report.released.extend(one for one in freed if not wanted[one].is_held)
     for names in (report.held_now, report.released, report.held, report.held_by_others):
         names.sort()
     report.limited.sort()
@@ -145,19 +155,19 @@ def _tell(report: Done, work: Work, wanted: Mapping[str, Wanted], in_force: set[
 def _decided(
     bank: Bank,
     cluster: Cluster,
-    slurm: Associations,
-    wanted: Mapping[str, Wanted],
+    rows: Mapping[Association, Limited],
+    wanted: Mapping[Association, Wanted],
     ours: Sequence[Limit],
-    present: Mapping[str, Mapping[str, int | None]],
+    present: changes.Shown,
     report: Done,
 ) -> Work:
     work = Work([], [], [], [])
     hold_limit = hold_limit_name(bank.settings)
-    on_record: dict[str, dict[str, Limit]] = defaultdict(dict)
+    on_record: dict[Association, dict[str, Limit]] = defaultdict(dict)
     for one in ours:
-        on_record[one.account][one.limit] = one
-    for account, want in wanted.items():
-        mine = on_record.get(account, {})
+        on_record[one.association][one.limit] = one
+    for association, want in wanted.items():
+        mine = on_record.get(association, {})
         values: dict[str, int | None] = {hold_limit: HELD if want.is_held else None}
         if want.native_minutes is not None:
             values[NATIVE_LIMIT] = want.native_minutes
@@ -165,21 +175,24 @@ def _decided(
             # The site chose another limit since: what was set by the one before is taken back.
             value = values.get(name)
             record = mine.get(name)
-            shown = present[name].get(account)
+            shown = present[name].get(association)
             known = _as_it_counts(record, value) if record else None
             decision = enforcement.decide(
                 wanted=value,
                 ours=known,
                 present=shown,
-                counted_minutes=slurm.accounts[account].counted_minutes if value else 0,
+                counted_minutes=rows[association].counted_minutes if value else 0,
                 tolerance_minutes=bank.settings.limit_tolerance // BILLING_SECONDS_PER_MINUTE,
             )
-            new = Limit(cluster.name, account, name, decision.original, "hold", None, value or HELD)
+            new = Limit(
+                *(cluster.name, association.account, name, decision.original, "hold", None),
+                *(value or HELD, frozenset(), association.user, association.partition),
+            )
             if known is not None:
                 new = new._replace(replaced=_may_be_shown(known, shown))
             _sort_in(decision.action, new, record, shown, work, report)
             if decision.action == enforcement.NOTHING and name == hold_limit and want.is_held:
-                report.held.append(account)
+                report.held.append(association)
     return work
 
 
@@ -191,18 +204,20 @@ def _may_be_shown(known: Ours, shown: int | None) -> frozenset[int]:
 
 
 def _stopped_by_others(
-    slurm: Associations, wanted: Mapping[str, Wanted], ours: Sequence[Limit]
-) -> Iterator[str]:
-    """Yield the accounts that a limit of 0 stops that is not the bank's, whichever it is."""
-    on_record = {(limit.account, limit.limit) for limit in ours}
-    for account in wanted:
-        row = slurm.accounts[account]
+    rows: Mapping[Association, Limited],
+    wanted: Mapping[Association, Wanted],
+    ours: Sequence[Limit],
+) -> Iterator[Association]:
+    """Yield what a limit of 0 stops that is not the bank's, whichever it is."""
+    on_record = {(limit.association, limit.limit) for limit in ours}
+    for association in wanted:
+        row = rows[association]
         # Quick for the many that have none.
         if "=0(" in row.limits and any(
-            assoc_mgr.limit(row, name) == HELD and (account, name) not in on_record
+            assoc_mgr.limit(row, name) == HELD and (association, name) not in on_record
             for name in (NATIVE_LIMIT, *HOLD_LIMITS)
         ):
-            yield account
+            yield association
 
 
 def _as_it_counts(record: Limit, wanted: int | None) -> Ours:
@@ -216,19 +231,18 @@ def _sort_in(
     action: str, new: Limit, record: Limit | None, shown: int | None, work: Work, report: Done
 ) -> None:
     """Put one decision where it belongs."""
-    account = new.account
     if action == enforcement.SET:
         work.sets.append(new)
         if record is not None and record.confirmed_at is not None and not new.replaced:
             report.notes.append(_taken_back(new, shown))
         elif record is None and not new.is_hold and new.original is not None:
             report.notes.append(
-                f"account {account}: {new.limit}={new.original} was there before the bank's limit;"
+                f"{_whose(new)}: {new.limit}={new.original} was there before the bank's limit;"
                 " it is put back when that ends"
             )
     elif action == enforcement.HELD_BY_OTHERS and record is not None:
         # In place of a limit of the bank's, which stays on record.
-        report.held_by_others.append(account)
+        report.held_by_others.append(new.association)
     elif action not in (enforcement.NOTHING, enforcement.HELD_BY_OTHERS):
         assert record is not None
         _sort_in_known(action, new, record, work, report)
@@ -238,8 +252,12 @@ def _taken_back(new: Limit, shown: int | None) -> str:
     """Say that the bank sets again what somebody changed."""
     put = "" if shown is None else f"; {new.limit}={shown} is put back later"
     if new.is_hold:
-        return f"account {new.account}: the hold was lifted by others; held again{put}"
-    return f"account {new.account}: {new.limit} was changed by others; set again{put}"
+        return f"{_whose(new)}: the hold was lifted by others; held again{put}"
+    return f"{_whose(new)}: {new.limit} was changed by others; set again{put}"
+
+
+def _whose(limit: Limit) -> str:
+    return f"{'user' if limit.user else 'account'} {limit.association}"
 
 
 def _sort_in_known(action: str, new: Limit, record: Limit, work: Work, report: Done) -> None:
@@ -248,14 +266,14 @@ def _sort_in_known(action: str, new: Limit, record: Limit, work: Work, report: D
     elif action == enforcement.CONFIRM:
         work.confirmed.append(record)
         if record.is_hold:
-            report.held.append(record.account)
+            report.held.append(record.association)
     elif action == enforcement.FORGET:
         work.forgotten.append(record)
     elif action == enforcement.CHANGED_BY_OTHERS:
         work.forgotten.append(record)
         instead = "hold" if record.is_hold else "limit"
         report.notes.append(
-            f"account {record.account}: {new.limit}={new.original} was set by others in place of"
+            f"{_whose(record)}: {new.limit}={new.original} was set by others in place of"
             f" the {instead}; it is left as it is"
         )
 

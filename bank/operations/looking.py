@@ -10,7 +10,8 @@ from bank.policy.thresholds import percent
 from bank.settings import Settings
 from bank.store import accounts, read
 from bank.store.connect import Reader, reading
-from bank.store.read import Event, Standing
+from bank.store.read import Event, Standing, UserStanding
+from bank.store.user_limits import FIELD as USER_LIMIT
 
 
 def describe(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
@@ -60,7 +61,11 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
         "set_aside_su": format_su(standing.set_aside),
         "available_su": _su(standing.available),
         "percent": percent(limit=limit, used=used),
-        "held": _held(settings, standing),
+        "held": _held(
+            standing,
+            is_to_be=should_hold(settings, standing),
+            why=_why(settings, standing),
+        ),
         "is_held": standing.is_held,
         "period_started_on": standing.account.period_started_on,
         "credit_su": format_su(standing.account.credit),
@@ -80,6 +85,27 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
             }
             for share in standing.shares
         ],
+        "users": [_shown_user(user) for user in standing.users],
+    }
+
+
+def _shown_user(standing: UserStanding, *, is_soon: bool = False) -> dict[str, Any]:
+    """Return where a user of an account stands, now or once Slurm has followed the books."""
+    limit, why = standing.limit, "nothing left"
+    is_to_be, is_held = should_hold_user(standing), standing.is_held
+    held = _held(standing, is_to_be=is_to_be, why=why)
+    if is_soon and not standing.is_held_by_others:
+        held, is_held = f"by the bank: {why}" if is_to_be else "no", is_to_be
+    return {
+        "user": limit.user,
+        "limit_su": format_su(limit.amount),
+        "used_su": format_su(limit.used),
+        "left_su": format_su(limit.left),
+        "held": held,
+        "is_held": is_held,
+        "limit_billing_seconds": limit.amount,
+        "used_billing_seconds": limit.used,
+        "left_billing_seconds": limit.left,
     }
 
 
@@ -87,13 +113,12 @@ def _su(amount: int | None) -> str | None:
     return None if amount is None else format_su(amount)
 
 
-def _held(settings: Settings, standing: Standing) -> str:
-    """Say whether an account is held, and by whom."""
+def _held(standing: Standing | UserStanding, *, is_to_be: bool, why: str) -> str:
+    """Say whether an account or a user is held, and by whom."""
     if standing.is_held_by_others:
         return "by others, in Slurm"
-    why = _why(settings, standing)
     if not standing.holds:
-        return f"not yet, to be: {why}" if should_hold(settings, standing) else "no"
+        return f"not yet, to be: {why}" if is_to_be else "no"
     if not standing.is_held:
         return f"not yet, asked for by the bank: {why}"
     if all(limit.intent == "release" for limit in standing.holds):
@@ -117,6 +142,14 @@ def should_hold(settings: Settings, standing: Standing) -> bool:
     return has_nothing_left(limit=standing.limit, used=used, credit=standing.account.credit)
 
 
+def should_hold_user(standing: UserStanding) -> bool:
+    """Tell whether a user ought to be held: with nothing left of what one may use.
+
+    What running jobs may still use does not count, whatever HOLD_COUNTS_RUNNING says of accounts.
+    """
+    return has_nothing_left(limit=standing.limit.amount, used=standing.limit.used)
+
+
 def _counted_as_used(settings: Settings, standing: Standing) -> int:
     """Return what an account has used, with what running jobs may still use where that counts.
 
@@ -137,7 +170,9 @@ def describe_soon(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     if is_held:
         held = f"by the bank: {_why(bank.settings, standing)}"
     shown = _shown(bank.settings, standing)
-    return {**shown, "held": held, "is_held": is_held or standing.is_held_by_others}
+    users = [_shown_user(one, is_soon=True) for one in standing.users]
+    is_held = is_held or standing.is_held_by_others
+    return {**shown, "held": held, "is_held": is_held, "users": users}
 
 
 def history(bank: Bank, name: str) -> list[dict[str, Any]]:
@@ -159,7 +194,6 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
             "granted_su": _su(event.granted),
             "used_su": _su(event.used),
             "cluster": event.cluster,
-            "user": event.user,
             "actor": event.actor,
             "reason": event.reason,
         }
@@ -170,8 +204,12 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
 
 
 def _told(event: Event) -> dict[str, str | None]:
-    """Return the kind of an event and what it rests on, in the words of the command line."""
+    """Return the kind of an event, whom and what it is of, in the words of the command line."""
     new = event.reference
+    if event.kind.startswith(USER_LIMIT):
+        user = event.kind.removeprefix(USER_LIMIT).removesuffix(" changed")
+        limit = "no limit" if new is None else f"{format_su(int(new))} SUs"
+        return {"kind": "limit_user", "reference": limit, "user": user}
     changes = {
         "is_open changed": ("opened" if new == "1" else "closed", None),
         "is_unlimited changed": ("unlimited" if new is None else "limited", None),
@@ -179,4 +217,4 @@ def _told(event: Event) -> dict[str, str | None]:
         "hold_reason changed": ("release" if new is None else "hold", new),
     }
     kind, reference = changes.get(event.kind, (event.kind, new))
-    return {"kind": kind, "reference": reference}
+    return {"kind": kind, "reference": reference, "user": event.user}

@@ -51,6 +51,7 @@ class Result(NamedTuple):
         charged: billing-seconds booked, by account.
         notes: what a person should know.
         state: what is now known of the cluster, and as of when.
+        by_user: billing-seconds booked, by account and user.
     """
 
     slurm: Associations
@@ -58,6 +59,7 @@ class Result(NamedTuple):
     charged: dict[str, int]
     notes: list[str]
     state: ClusterState
+    by_user: dict[tuple[str, str], int]
 
 
 def read_all_meters(bank: Bank, *, dry_run: bool = False) -> None:
@@ -100,9 +102,13 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
             log(bank, "readings", cluster=cluster.name, notes=plan.notes, heads=heads)
         plan.notes.extend(turned)
         charged = dict(plan.forgotten)
+        by_user: dict[tuple[str, str], int] = {}
         for name, booked in plan.readings.items():
             charged[name] = charged.get(name, 0) + sum(one.reading.booked for one in booked)
-        return Result(observed.slurm, banked, charged, plan.notes, plan.state)
+            for one in booked:
+                whose = (name, one.reading.user)
+                by_user[whose] = by_user.get(whose, 0) + one.reading.booked
+        return Result(observed.slurm, banked, charged, plan.notes, plan.state, by_user)
     raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
 
 
@@ -118,10 +124,13 @@ def _refuse_other_source(bank: Bank, cluster: Cluster, known: Known) -> None:
 
 def both(first: Result, second: Result) -> Result:
     """Return what two looks gave together, as of the second."""
-    charged = dict(first.charged)
+    charged, by_user = dict(first.charged), dict(first.by_user)
     for name, amount in second.charged.items():
         charged[name] = charged.get(name, 0) + amount
-    return second._replace(charged=charged, notes=[*first.notes, *second.notes])
+    for whose, amount in second.by_user.items():
+        by_user[whose] = by_user.get(whose, 0) + amount
+    notes = [*first.notes, *second.notes]
+    return second._replace(charged=charged, notes=notes, by_user=by_user)
 
 
 def slices(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations.bank import Bank
 from bank.operations.closing import close_all_use, close_books, expire
 from bank.policy.periods import is_held_for
-from bank.store import accounts, grants, meters, notices, read
+from bank.store import accounts, grants, meters, notices, read, user_limits
 from bank.store.accounts import Account
 from bank.store.connect import Writer
 from bank.store.post import post
@@ -140,7 +140,10 @@ def beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:
 def close_account(
     bank: Bank, writer: Writer, standing: Standing, *, reason: str, key: str | None = None
 ) -> None:
-    """Close an account: its books are closed, its chain stays, and what was held stays held."""
+    """Close an account: its books are closed, its chain stays, and what was held stays held.
+
+    Its users have no limits any more: whoever opens it again says anew who may use how much.
+    """
     close_books(bank, writer, standing, reason, key)
     has_nothing = standing.left is not None and standing.left <= 0
     fields: dict[str, accounts.Value] = {
@@ -158,6 +161,7 @@ def close_account(
     name, now = standing.account.name, bank.clock()
     notices.clear_all(writer, [name], now=now)
     accounts.change(writer, name, fields, actor=bank.actor, reason=reason, now=now)
+    user_limits.end_all(writer, name, actor=bank.actor, reason=reason, now=now)
 
 
 def start(

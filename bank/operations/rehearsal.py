@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bank.ledger.amounts import format_su
+from bank.operations import user_holds
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure
 from bank.operations.dates import Dates
@@ -27,6 +28,10 @@ def as_if_done(
         name: standing._replace(used=standing.used + extra[name])
         for name, standing in standings.items()
     }
+    charged = user_holds.charged([result for _, result in looks])
+    for name, standing in done.items():
+        is_renewed = name in dated.renewed
+        done[name] = user_holds.as_if_booked(standing, charged, is_renewed=is_renewed)
     # Somebody may have closed one since the dates were looked at.
     for name in set(dated.renewed) & set(done):
         done[name] = done[name]._replace(used=0)

@@ -27,7 +27,8 @@ def release_hold(bank: Bank, name: str, *, reason: str, dry_run: bool) -> dict[s
     """
     with reading(bank.database) as reader:
         account = accounts.find(reader, name)
-        is_held = any(limit.is_hold for limit in limits.find_account_limits(reader, name))
+        ours = limits.find_account_limits(reader, name)
+        is_held = any(limit.is_hold and not limit.user for limit in ours)
     if not is_held and (account is None or not account.is_open):
         raise no_such_account(name)
     hold_reason = account.hold_reason if account is not None else None

@@ -30,6 +30,28 @@ NATIVE_LIMIT = "GrpTRESMins=billing"
 _ROUNDING_MINUTES = 2
 
 
+class Association(NamedTuple):
+    """What a limit of Slurm's stands on: an account, or one of its users.
+
+    Attributes:
+        account: its name.
+        user: "" for the account itself.
+        partition: "" for a user's association of no partition; one who has several in an account
+            has limits of its own in each.
+    """
+
+    account: str
+    user: str = ""
+    partition: str = ""
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        if not self.user:
+            return self.account
+        where = f", partition {self.partition}" if self.partition else ""
+        return f"{self.user} in {self.account}{where}"
+
+
 class Ours(NamedTuple):
     """What the bank has on record of a limit it set.
 
@@ -58,7 +80,7 @@ class Decision(NamedTuple):
 
 
 def has_nothing_left(*, limit: int | None, used: int, credit: int = 0) -> bool:
-    """Tell whether an account must be held; one without a limit (None) never is.
+    """Tell whether an account, or a user of one, must be held; without a limit (None) never.
 
     Args:
         limit: what it was granted.
@@ -72,7 +94,7 @@ def has_nothing_left(*, limit: int | None, used: int, credit: int = 0) -> bool:
 
 
 def native_limit(*, left: int | None, counted_minutes: int) -> int | None:
-    """Return what GrpTRESMins=billing must be for an account to use what it has left, and no more.
+    """Return what GrpTRESMins=billing must be for using what is left, and no more.
 
     Slurm compares it with all that the association has ever used, and takes off itself what running
     jobs may still use.
@@ -108,7 +130,7 @@ def decide(
     counted_minutes: int = 0,
     tolerance_minutes: int = 0,
 ) -> Decision:
-    """Decide about one limit of one account.
+    """Decide about one limit of one association.
 
     Args:
         wanted: what the bank wants it to be: 0 is a hold, None is none of the bank's.

@@ -26,6 +26,34 @@ def limit_arguments(
     return [*_modify(cluster, accounts), f"{limit}={number}"]
 
 
+def user_limit_arguments(
+    cluster: str,
+    account: str,
+    users: Sequence[str],
+    partition: str,
+    limit: str,
+    value: int | None,
+) -> list[str]:
+    """Build the change of one limit of users of one account, in one call.
+
+    Args:
+        cluster: as above.
+        account: a plain name; with two, every user would be changed in both.
+        users: plain names, few enough for one argument.
+        partition: "" for the associations of no partition. It is always said: without it those of
+            every partition are changed.
+        limit: as above.
+        value: as above.
+
+    Source:
+        sacctmgr(1), modify user; that an empty partition= means none was tried (Slurm 22.05).
+    """
+    number = _UNSET if value is None else value
+    where = (f"cluster={cluster}", f"account={account}", f"name={','.join(users)}")
+    which = ("where", *where, f"partition={partition}")
+    return ["sacctmgr", "-i", "modify", "user", *which, "set", f"{limit}={number}"]
+
+
 def reset_usage_arguments(cluster: str, account: str) -> list[str]:
     """Build the reset of an account's RawUsage, which resets all below it too.
 

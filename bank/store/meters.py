@@ -112,7 +112,10 @@ def find_cluster_names(reader: Reader) -> set[str]:
 
 def has_running(reader: Reader, cluster: str) -> bool:
     """Tell whether anything on a cluster is set aside, or on record as held by others."""
-    sql = "SELECT 1 FROM place WHERE cluster = :cluster AND (running OR held_by_others) LIMIT 1"
+    sql = (
+        "SELECT 1 FROM place WHERE cluster = :cluster AND (running OR held_by_others)"
+        " UNION ALL SELECT 1 FROM user_held_by_others WHERE cluster = :cluster LIMIT 1"
+    )
     return bool(reader.query(sql, cluster=cluster))
 
 
@@ -121,6 +124,9 @@ def forget_running(writer: Writer, cluster: str) -> None:
     writer.execute(
         "UPDATE place SET running = 0, held_by_others = 0 WHERE cluster = :cluster",
         [{"cluster": cluster}],
+    )
+    writer.execute(
+        "DELETE FROM user_held_by_others WHERE cluster = :cluster", [{"cluster": cluster}]
     )
 
 

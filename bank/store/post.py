@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from bank.errors import LedgerBroken
 from bank.ledger.books import extended, granted_by
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft, Entry
-from bank.store import accounts
+from bank.store import accounts, user_limits
 from bank.store.connect import Writer
 
 
@@ -57,6 +57,7 @@ def post(writer: Writer, drafts: Sequence[Draft], *, now: int) -> dict[str, list
     )
     _count_by_grant(writer, drafts)
     _count_by_place(writer, rows)
+    user_limits.count(writer, rows)
     return posted
 
 

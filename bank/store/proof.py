@@ -15,7 +15,7 @@ from bank.ledger.proof import (
     meter_problems,
 )
 from bank.policy.thresholds import FLAGS
-from bank.store import accounts, grants
+from bank.store import accounts, grants, user_limits
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank
@@ -47,6 +47,7 @@ def problems(reader: Reader, database: Database) -> Iterator[str]:
     yield from _reading_problems(reader, sums)
     yield from _place_problems(reader, sums)
     yield from _shown_problems(reader, database, known)
+    yield from user_limits.problems(reader)
 
 
 def _file_problems(reader: Reader) -> Iterator[str]:

@@ -6,10 +6,11 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from bank.policy.tree import Place, used_by_children
-from bank.store import accounts, limits, meters
+from bank.store import accounts, limits, meters, user_limits
 from bank.store.accounts import Account
 from bank.store.connect import Reader
 from bank.store.limits import Limit
+from bank.store.user_limits import UserLimit
 
 
 class Share(NamedTuple):
@@ -19,6 +20,30 @@ class Share(NamedTuple):
     used: int
     set_aside: int
     is_held_by_others: bool
+
+
+class UserStanding(NamedTuple):
+    """Where a user of an account stands, of those who have a limit there.
+
+    Attributes:
+        limit: the limit, and what of it is used.
+        limits: the limits that the bank has set on the user's associations in the account.
+        is_held_by_others: whether Slurm showed a hold that the bank did not set.
+    """
+
+    limit: UserLimit
+    limits: tuple[Limit, ...]
+    is_held_by_others: bool
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a hold is in force, as far as the bank knows."""
+        return self.is_held_by_others or any(hold.confirmed_at for hold in self.holds)
+
+    @property
+    def holds(self) -> tuple[Limit, ...]:
+        """The bank's own limits that stop the user."""
+        return tuple(limit for limit in self.limits if limit.is_hold)
 
 
 class Standing(NamedTuple):
@@ -31,6 +56,7 @@ class Standing(NamedTuple):
         limits: the limits that the bank has set on it.
         is_held_by_others: whether Slurm showed a hold that the bank did not set.
         shares: what of it is on which cluster, for each that ever had it.
+        users: those who have a limit within it, in the order of their names.
     """
 
     account: Account
@@ -39,6 +65,7 @@ class Standing(NamedTuple):
     limits: tuple[Limit, ...]
     is_held_by_others: bool
     shares: tuple[Share, ...] = ()
+    users: tuple[UserStanding, ...] = ()
 
     @property
     def limit(self) -> int | None:
@@ -77,12 +104,17 @@ class Standing(NamedTuple):
         """
         if not clusters:
             return self
-        return self._replace(limits=tuple(one for one in self.limits if one.cluster in clusters))
+        users = tuple(user._replace(limits=_within(user.limits, clusters)) for user in self.users)
+        return self._replace(limits=_within(self.limits, clusters), users=users)
 
     @property
     def holds(self) -> tuple[Limit, ...]:
         """The bank's own limits that stop it."""
         return tuple(limit for limit in self.limits if limit.is_hold)
+
+
+def _within(ours: tuple[Limit, ...], clusters: Collection[str]) -> tuple[Limit, ...]:
+    return tuple(one for one in ours if one.cluster in clusters)
 
 
 _BELOW = """
@@ -153,21 +185,44 @@ def standing(reader: Reader, name: str) -> Standing | None:
         Share(cluster, own + below.get(cluster, 0), running, bool(by_others))
         for cluster, own, running, by_others in places
     ]
-    ours = tuple(limits.find_account_limits(reader, name))
-    return _standing(account, sum(below.values()), shares, ours)
+    ours = limits.find_account_limits(reader, name)
+    of_users = user_limits.find_of_account(reader, name)
+    by_others = user_limits.find_held_by_others(reader) if of_users else set()
+    users = _users(of_users, ours, by_others).get(name, ())
+    return _standing(account, sum(below.values()), shares, ours, users)
 
 
 def _standing(
-    account: Account, below: int, shares: Sequence[Share], ours: tuple[Limit, ...]
+    account: Account,
+    below: int,
+    shares: Sequence[Share],
+    ours: Sequence[Limit],
+    users: Sequence[UserStanding],
 ) -> Standing:
     return Standing(
         account,
         account.books.used + below,
         sum(share.set_aside for share in shares),
-        ours,
+        tuple(limit for limit in ours if not limit.user),
         any(share.is_held_by_others for share in shares),
         tuple(shares),
+        tuple(users),
     )
+
+
+def _users(
+    of_users: Sequence[UserLimit], ours: Sequence[Limit], by_others: Collection[tuple[str, str]]
+) -> dict[str, list[UserStanding]]:
+    """Return where users with limits stand, by account."""
+    mine: dict[tuple[str, str], list[Limit]] = {}
+    for limit in ours:
+        mine.setdefault((limit.account, limit.user), []).append(limit)
+    found: dict[str, list[UserStanding]] = {}
+    for one in of_users:
+        key = (one.account, one.user)
+        standing = UserStanding(one, tuple(mine.get(key, ())), key in by_others)
+        found.setdefault(one.account, []).append(standing)
+    return found
 
 
 def standings(reader: Reader) -> dict[str, Standing]:
@@ -185,11 +240,17 @@ def standings(reader: Reader) -> dict[str, Standing]:
     for cluster, name, _, charged, closed, running, by_others in rows:
         used = charged - closed + below.get((name, cluster), 0)
         shares.setdefault(name, []).append(Share(cluster, used, running, bool(by_others)))
-    ours: dict[str, tuple[Limit, ...]] = {}
-    for limit in limits.find_limits(reader):
-        ours[limit.account] = (*ours.get(limit.account, ()), limit)
+    ours: dict[str, list[Limit]] = {}
+    known = limits.find_limits(reader)
+    for limit in known:
+        ours.setdefault(limit.account, []).append(limit)
+    by_others = user_limits.find_held_by_others(reader)
+    users = _users(user_limits.find_all(reader), known, by_others)
     return {
-        name: _standing(account, all_below.get(name, 0), shares.get(name, ()), ours.get(name, ()))
+        name: _standing(
+            *(account, all_below.get(name, 0), shares.get(name, ()), ours.get(name, ())),
+            users.get(name, ()),
+        )
         for name, account in accounts.find_all(reader).items()
         if account.is_open
     }

@@ -8,5 +8,5 @@ NEWEST = 3
 TABLES = (
     *("schema_version", "account", "allocation_grant", "entry", "account_change", "request"),
     *("cluster", "place", "settled", "meter", "reading", "slurm_limit", "usage_reset", "notice"),
-    *("user_limit", "job_refund"),
+    *("user_limit", "user_held_by_others", "job_refund"),
 )

@@ -45,6 +45,53 @@ STATEMENTS = (
         PRIMARY KEY (account_id, user_name)
     )
     """,
+    # How many entries an account had when the books of its last period were closed: those that came
+    # after are of the present period. A top-up may close use too, and begins none.
+    "ALTER TABLE account ADD COLUMN closed_entry_count INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE account SET closed_entry_count = coalesce((
+        SELECT max(seq) FROM entry WHERE entry.account_id = account.account_id
+        AND kind = 'closing' AND source = 'used' AND (is_open = 0 OR posted_at <= (
+            SELECT max(changed_at) FROM account_change
+            WHERE account_change.account_id = account.account_id AND field = 'grant_id'
+        ))
+    ), 0)
+    """,
+    # Users with a limit whom Slurm stops by a limit of 0 that the bank did not set.
+    """
+    CREATE TABLE user_held_by_others (
+        cluster TEXT NOT NULL,
+        account_id INTEGER NOT NULL REFERENCES account (account_id),
+        user_name TEXT NOT NULL,
+        PRIMARY KEY (cluster, account_id, user_name)
+    )
+    """,
+    # A user may have an association in an account for each partition, and each has limits of its
+    # own: the key of a limit is that of the association.
+    "CREATE TEMP TABLE limit_of_account AS SELECT * FROM slurm_limit",
+    "DROP TABLE slurm_limit",
+    """
+    CREATE TABLE slurm_limit (
+        cluster TEXT NOT NULL,
+        account TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        partition_name TEXT NOT NULL,
+        limit_name TEXT NOT NULL,
+        original INTEGER,
+        intent TEXT NOT NULL CHECK (intent IN ('hold', 'release')),
+        asked_at INTEGER NOT NULL,
+        confirmed_at INTEGER,
+        value INTEGER NOT NULL,
+        replaced TEXT NOT NULL,
+        PRIMARY KEY (cluster, account, user_name, partition_name, limit_name)
+    )
+    """,
+    """
+    INSERT INTO slurm_limit
+        SELECT cluster, account, user_name, '', limit_name, original, intent, asked_at,
+            confirmed_at, value, replaced FROM temp.limit_of_account
+    """,
+    "DROP TABLE temp.limit_of_account",
     # A run of a job, by the number that slurmdbd gave it, is refunded once.
     """
     CREATE TABLE job_refund (
