@@ -1,0 +1,178 @@
+"""Limits of users against a model: what each has used is the fold of what was booked for them."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bank.ledger.entries import AVAILABLE, USED, Draft
+from bank.operations import movements, upkeep
+from bank.operations.bank import Bank
+from bank.operations.commands import Command
+from bank.operations.enforcement import enforce
+from bank.operations.user_limits import limit_user
+from bank.settings import Settings
+from bank.store import read
+from bank.store.connect import reading, writing
+from bank.store.post import post
+from bank.store.read import Standing
+from tests.fake_slurm import FakeSlurm, take_over
+
+SU = 3600
+NAMES = ("dept", "proj")
+USERS = ("ada", "bob")
+accounts = st.sampled_from(NAMES)
+users = st.sampled_from(USERS)
+amounts = st.integers(1, 40).map(lambda quarter: quarter * SU // 4)
+HOLD, NATIVE = "GrpTRESMins=cpu", "GrpTRESMins=billing"
+
+
+class UsersOfAccounts(RuleBasedStateMachine):
+    """An account above another, two users in each, one of them in a partition too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = pytest.MonkeyPatch()
+        self.directory = tempfile.TemporaryDirectory()
+        self.fake: FakeSlurm = take_over(self.patches)
+        self.fake.add_account("dept")
+        self.fake.add_account("proj", "dept")
+        self.meters = {
+            (name, user): [self.fake.add_user(name, user)] for name in NAMES for user in USERS
+        }
+        self.meters["proj", "ada"].append(self.fake.add_user("proj", "ada", "fast"))
+        # What was booked in the present period of each account, and what no pass has seen yet.
+        self.booked = dict.fromkeys(self.meters, 0)
+        self.unseen = dict.fromkeys(self.meters, 0)
+        self.limits: dict[tuple[str, str], int] = {}
+        self.originals = dict.fromkeys(self.meters["dept", "bob"], 7777)
+        for one, minutes in self.originals.items():
+            self.fake.user_limits[one] = {HOLD: minutes}
+        self.now = 10**15
+
+    def teardown(self) -> None:
+        self.patches.undo()
+        self.directory.cleanup()
+
+    @initialize(on_top_up=st.sampled_from(["keep", "reset"]))
+    def start(self, on_top_up: str) -> None:
+        path = Path(self.directory.name) / "bank.db"
+        found = Settings(str(path), on_top_up=on_top_up, confirm_seconds=1, limit_tolerance=0)
+        self.bank = Bank(found, "ada", lambda _: None, self.clock)
+        upkeep.migrate(self.bank, dry_run=False)
+
+    def clock(self) -> int:
+        self.now += 1
+        return self.now
+
+    def standing(self, name: str) -> Standing | None:
+        with reading(self.bank.database) as reader:
+            return read.standing(reader, name)
+
+    def see(self) -> None:
+        """Book what no pass has seen; every command does, before or after what it changes."""
+        for whose, amount in self.unseen.items():
+            self.booked[whose] += amount
+            self.unseen[whose] = 0
+
+    def begin_period(self, name: str) -> None:
+        for user in USERS:
+            self.booked[name, user] = 0
+
+    @rule(name=accounts)
+    def open_or_close(self, name: str) -> None:
+        if self.standing(name) is None:
+            command = Command("insert", name, 1000 * SU, force=True)
+            movements.insert(self.bank, command)
+            self.see()
+            return
+        movements.delete(self.bank, Command("delete", name, force=True))
+        self.see()
+        self.begin_period(name)
+        for user in USERS:
+            self.limits.pop((name, user), None)
+
+    @rule(name=accounts, user=users, amount=amounts, last=st.booleans())
+    def use(self, name: str, user: str, amount: int, last: bool) -> None:
+        meters = self.meters[name, user]
+        self.fake.use(meters[-1 if last else 0], amount)
+        self.unseen[name, user] += amount
+
+    @rule(name=accounts, user=users, amount=st.none() | amounts | st.just(0))
+    def limit(self, name: str, user: str, amount: int | None) -> None:
+        whose = (name, user)
+        if self.standing(name) is None or (amount is None and whose not in self.limits):
+            return
+        limit_user(self.bank, Command("limit_user", name, amount, user=user))
+        self.see()
+        if amount is None:
+            del self.limits[whose]
+        else:
+            self.limits[whose] = amount
+
+    @rule(name=accounts, amount=amounts)
+    def top_up(self, name: str, amount: int) -> None:
+        if self.standing(name) is not None:
+            movements.add(self.bank, Command("add", name, amount, force=True))
+            self.see()
+
+    @rule(name=accounts)
+    def new_period(self, name: str) -> None:
+        if self.standing(name) is not None:
+            movements.reset_usage(self.bank, Command("reset_usage", name))
+            self.see()
+            self.begin_period(name)
+
+    @rule(name=accounts, user=users, amount=amounts)
+    def refund(self, name: str, user: str, amount: int) -> None:
+        standing = self.standing(name)
+        some = 0 if standing is None else min(amount, standing.account.books.used)
+        if some:
+            draft = Draft(name, "refund", USED, AVAILABLE, some, "ada", cluster="fake", user=user)
+            with writing(self.bank.database) as writer:
+                post(writer, [draft], now=self.clock())
+            self.booked[name, user] -= some
+
+    @rule(way=st.sampled_from(["hold", "limit"]))
+    def run_pass(self, way: str) -> None:
+        changed = self.bank.settings._replace(enforcement=way)
+        self.bank = self.bank._replace(settings=changed)
+        enforce(self.bank)
+        self.see()
+        for whose, meters in self.meters.items():
+            for one in meters:
+                assert self.fake.user_limits[one] == self.wanted(whose, one, way), (whose, one)
+
+    def wanted(self, whose: tuple[str, str], association: int, way: str) -> dict[str, int]:
+        """Return what Slurm must show of an association after a pass."""
+        before = {HOLD: self.originals[association]} if association in self.originals else {}
+        if whose not in self.limits:
+            return before
+        left = self.limits[whose] - self.booked[whose]
+        if left <= 0:
+            return {HOLD: 0}
+        if way == "hold":
+            return before
+        # Up to 2 minutes less are tolerated, for rounding.
+        shown = self.fake.user_limits[association].get(NATIVE, -1)
+        most = self.fake.users[association][3] // 60 + left // 60
+        assert most - 2 <= shown <= most
+        return {**before, NATIVE: shown}
+
+    @precondition(lambda self: hasattr(self, "bank"))
+    @invariant()
+    def used_is_the_fold_of_what_was_booked(self) -> None:
+        found = {}
+        for name in NAMES:
+            standing = self.standing(name)
+            for one in standing.users if standing is not None else ():
+                found[name, one.limit.user] = (one.limit.amount, one.limit.used)
+        assert found == {whose: (su, self.booked[whose]) for whose, su in self.limits.items()}
+        assert upkeep.verify(self.bank) == []
+
+
+UsersOfAccounts.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
+TestUsersOfAccounts = UsersOfAccounts.TestCase
