@@ -63,14 +63,20 @@ class UsersOfAccounts(RuleBasedStateMachine):
         found = Settings(str(path), on_top_up=on_top_up, confirm_seconds=1, limit_tolerance=0)
         self.bank = Bank(found, "ada", lambda _: None, self.clock)
         upkeep.migrate(self.bank, dry_run=False)
+        for name in NAMES:
+            self.open(name)
+            for user in USERS:
+                self.set_limit(name, user, 10 * SU)
 
     def clock(self) -> int:
         self.now += 1
         return self.now
 
-    def standing(self, name: str) -> Standing | None:
+    def standing(self, name: str) -> Standing:
         with reading(self.bank.database) as reader:
-            return read.standing(reader, name)
+            found = read.standing(reader, name)
+        assert found is not None
+        return found
 
     def see(self) -> None:
         """Book what no pass has seen; every command does, before or after what it changes."""
@@ -82,54 +88,57 @@ class UsersOfAccounts(RuleBasedStateMachine):
         for user in USERS:
             self.booked[name, user] = 0
 
-    @rule(name=accounts)
-    def open_or_close(self, name: str) -> None:
-        if self.standing(name) is None:
-            command = Command("insert", name, 1000 * SU, force=True)
-            movements.insert(self.bank, command)
-            self.see()
-            return
+    def open(self, name: str) -> None:
+        movements.insert(self.bank, Command("insert", name, 1000 * SU, force=True))
+        self.see()
+
+    @rule(name=accounts, between=st.none() | amounts)
+    def close_and_open(self, name: str, between: int | None) -> None:
         movements.delete(self.bank, Command("delete", name, force=True))
         self.see()
         self.begin_period(name)
         for user in USERS:
             self.limits.pop((name, user), None)
+        if between is not None:
+            self.use(name, "ada", between, last=False, seen=True)
+        self.open(name)
 
-    @rule(name=accounts, user=users, amount=amounts, last=st.booleans())
-    def use(self, name: str, user: str, amount: int, last: bool) -> None:
+    @rule(name=accounts, user=users, amount=amounts, last=st.booleans(), seen=st.booleans())
+    def use(self, name: str, user: str, amount: int, last: bool, seen: bool) -> None:
         meters = self.meters[name, user]
         self.fake.use(meters[-1 if last else 0], amount)
         self.unseen[name, user] += amount
+        if seen:
+            enforce(self.bank)
+            self.see()
 
     @rule(name=accounts, user=users, amount=st.none() | amounts | st.just(0))
     def limit(self, name: str, user: str, amount: int | None) -> None:
-        whose = (name, user)
-        if self.standing(name) is None or (amount is None and whose not in self.limits):
-            return
+        if amount is not None or (name, user) in self.limits:
+            self.set_limit(name, user, amount)
+
+    def set_limit(self, name: str, user: str, amount: int | None) -> None:
         limit_user(self.bank, Command("limit_user", name, amount, user=user))
         self.see()
         if amount is None:
-            del self.limits[whose]
+            del self.limits[name, user]
         else:
-            self.limits[whose] = amount
+            self.limits[name, user] = amount
 
     @rule(name=accounts, amount=amounts)
     def top_up(self, name: str, amount: int) -> None:
-        if self.standing(name) is not None:
-            movements.add(self.bank, Command("add", name, amount, force=True))
-            self.see()
+        movements.add(self.bank, Command("add", name, amount, force=True))
+        self.see()
 
     @rule(name=accounts)
     def new_period(self, name: str) -> None:
-        if self.standing(name) is not None:
-            movements.reset_usage(self.bank, Command("reset_usage", name))
-            self.see()
-            self.begin_period(name)
+        movements.reset_usage(self.bank, Command("reset_usage", name))
+        self.see()
+        self.begin_period(name)
 
     @rule(name=accounts, user=users, amount=amounts)
     def refund(self, name: str, user: str, amount: int) -> None:
-        standing = self.standing(name)
-        some = 0 if standing is None else min(amount, standing.account.books.used)
+        some = min(amount, self.standing(name).account.books.used)
         if some:
             draft = Draft(name, "refund", USED, AVAILABLE, some, "ada", cluster="fake", user=user)
             with writing(self.bank.database) as writer:
@@ -167,8 +176,7 @@ class UsersOfAccounts(RuleBasedStateMachine):
     def used_is_the_fold_of_what_was_booked(self) -> None:
         found = {}
         for name in NAMES:
-            standing = self.standing(name)
-            for one in standing.users if standing is not None else ():
+            for one in self.standing(name).users:
                 found[name, one.limit.user] = (one.limit.amount, one.limit.used)
         assert found == {whose: (su, self.booked[whose]) for whose, su in self.limits.items()}
         assert upkeep.verify(self.bank) == []
