@@ -342,6 +342,34 @@ def test_an_account_that_is_opened_again_has_no_limits_of_users(
     assert upkeep.verify(bank) == []
 
 
+def test_only_the_association_that_is_gone_is_forgotten(
+    bank: Bank, fake: FakeSlurm, ada: int
+) -> None:
+    fast = fake.add_user("test1", "ada", "fast")
+    limit(bank, 0)
+    del fake.users[fast]
+    enforce(bank)
+    assert records(bank) == [("test1", "ada", "", HOLD)]
+    limit(bank, None)
+    assert fake.user_limits[ada] == {}
+
+
+def test_a_deleted_account_whose_user_is_still_to_be_let_go_is_not_held(
+    bank: Bank, fake: FakeSlurm, ada: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(bank, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "_modify_users", lambda *_: "")
+        settings = bank.settings._replace(confirm_seconds=1)
+        quiet = bank._replace(warn=lambda _: None, settings=settings)
+        movements.delete(quiet, Command("delete", "test1", force=True))
+    assert fake.user_limits[ada] == {HOLD: 0}
+    with pytest.raises(Refusal, match="doesn't exist in the bank"):
+        release_hold(bank, "test1", reason="", dry_run=False)
+    assert enforced(bank).released == [ADA]
+    assert fake.user_limits[ada] == {}
+
+
 def test_one_who_left_and_came_back_is_held_anew(bank: Bank, fake: FakeSlurm, ada: int) -> None:
     fake.user_limits[ada] = {HOLD: 500}
     limit(bank, 0)

@@ -10,6 +10,7 @@ from bank.policy.enforcement import (
     NOTHING,
     RELEASE,
     SET,
+    Association,
     Decision,
     Ours,
     decide,
@@ -141,3 +142,15 @@ def test_an_account_has_nothing_left_to_the_billing_second(
     limit: int | None, used: int, nothing_left: bool
 ) -> None:
     assert has_nothing_left(limit=limit, used=used) is nothing_left
+
+
+@pytest.mark.parametrize(
+    ("association", "text"),
+    [
+        (Association("physics"), "physics"),
+        (Association("physics", "ada"), "ada in physics"),
+        (Association("physics", "ada", "gpu"), "ada in physics, partition gpu"),
+    ],
+)
+def test_an_association_is_named_for_people(association: Association, text: str) -> None:
+    assert str(association) == text

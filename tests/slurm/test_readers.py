@@ -70,6 +70,19 @@ def test_a_limit_is_changed_on_one_named_cluster(value: int, last: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(("partition", "value", "last"), [("", 0, "=0"), ("Fast", None, "=-1")])
+def test_a_limit_of_users_always_says_which_partition(
+    partition: str, value: int | None, last: str
+) -> None:
+    argv = sacctmgr.user_limit_arguments(
+        "c1", "a", ["ada", "bob"], partition, "GrpTRESMins=cpu", value
+    )
+    assert argv == [
+        *("sacctmgr", "-i", "modify", "user", "where", "cluster=c1", "account=a"),
+        *("name=ada,bob", f"partition={partition}", "set", f"GrpTRESMins=cpu{last}"),
+    ]
+
+
 def test_no_limit_is_minus_one() -> None:
     argv = sacctmgr.limit_arguments("c1", ["a"], "GrpJobs", None)
     assert argv[-1] == "GrpJobs=-1"
@@ -118,6 +131,27 @@ def test_associations() -> None:
     assert found.accounts["dept"].running_minutes == 20
     assert sum(row.raw for row in found.users) <= found.accounts["root"].raw
     assert found.control == 0
+
+
+def test_limits_of_users_are_read_where_they_are_asked_for() -> None:
+    found = assoc_mgr.read_all(recorded("associations"), "rec")
+    rows = assoc_mgr.rows(found, {("proj", "lab-bob")})
+    named = [one for one in rows if one.user]
+    assert {one.account for one in rows if not one.user} == set(found.accounts)
+    assert ("proj", "lab-bob", "gpu") in named
+    assert {(one.account, one.user) for one in named} == {("proj", "lab-bob")}
+    for one in named:
+        assert assoc_mgr.limit(rows[one], "GrpTRESMins=cpu") is None
+        assert rows[one].counted_minutes == 0
+    changed = recorded("associations").replace("GrpTRESMins=cpu=N(", "GrpTRESMins=cpu=77(")
+    again = assoc_mgr.rows(assoc_mgr.read_all(changed, "rec"), {("proj", "lab-bob")})
+    assert {assoc_mgr.limit(again[one], "GrpTRESMins=cpu") for one in named} == {77}
+
+
+def test_a_row_of_a_user_that_does_not_say_the_limits_is_refused() -> None:
+    text = recorded("associations").replace(" GrpTRESRunMins=", " Other=")
+    with pytest.raises(OutputNotUnderstood):
+        assoc_mgr.user_limits(UserRow(7, "proj", "lab-ada", "", 11, text.splitlines()[-4]))
 
 
 def test_an_answer_that_ends_before_the_qos_is_not_the_whole() -> None:
