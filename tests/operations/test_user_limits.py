@@ -21,6 +21,7 @@ from bank.operations.user_holds import Users
 from bank.operations.user_limits import limit_user
 from bank.slurm.command import Slurm
 from bank.store.connect import writing
+from bank.store.migrations import v0003_whole_bank
 from bank.store.post import post
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
@@ -193,6 +194,28 @@ def test_a_top_up_that_books_use_off_begins_no_period(
     # Or each top-up would let her use the limit once more.
     assert users(resetting) == [("ada", "10", "9", "no")]
     assert upkeep.verify(bank) == []
+
+
+@pytest.mark.parametrize(("way", "used"), [("open", "7"), ("closed", "0")])
+def test_a_database_that_did_not_keep_where_periods_begin_is_told_by_its_closings(
+    bank: Bank, fake: FakeSlurm, ada: int, way: str, used: str
+) -> None:
+    resetting = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
+    fake.use(ada, 30 * SU)
+    movements.reset_usage(resetting, Command("reset_usage", "test1"))
+    fake.use(ada, 4 * SU)
+    movements.add(resetting, Command("add", "test1", 100 * SU))
+    fake.use(ada, 3 * SU)
+    enforce(bank)
+    if way == "closed":
+        movements.delete(bank, Command("delete", "test1", force=True))
+    (statement,) = [one for one in v0003_whole_bank.STATEMENTS if "closed_entry_count =" in one]
+    query(bank, "UPDATE account SET closed_entry_count = 0")
+    query(bank, statement)
+    if way == "closed":
+        insert(bank, "test1", 1000)
+    limit(bank, 10)
+    assert users(bank) == [("ada", "10", used, "no")]
 
 
 def test_use_is_that_of_the_account_itself_and_of_all_associations(
