@@ -184,15 +184,16 @@ def _decided(
                 counted_minutes=rows[association].counted_minutes if value else 0,
                 tolerance_minutes=bank.settings.limit_tolerance // BILLING_SECONDS_PER_MINUTE,
             )
+            if decision.action == enforcement.NOTHING:
+                if name == hold_limit and want.is_held:
+                    report.held.append(association)
+                continue
             new = Limit(
                 *(cluster.name, association.account, name, decision.original, "hold", None),
-                *(value or HELD, frozenset(), association.user, association.partition),
+                *(value or HELD, frozenset() if known is None else _may_be_shown(known, shown)),
+                *(association.user, association.partition),
             )
-            if known is not None:
-                new = new._replace(replaced=_may_be_shown(known, shown))
             _sort_in(decision.action, new, record, shown, work, report)
-            if decision.action == enforcement.NOTHING and name == hold_limit and want.is_held:
-                report.held.append(association)
     return work
 
 
@@ -243,7 +244,7 @@ def _sort_in(
     elif action == enforcement.HELD_BY_OTHERS and record is not None:
         # In place of a limit of the bank's, which stays on record.
         report.held_by_others.append(new.association)
-    elif action not in (enforcement.NOTHING, enforcement.HELD_BY_OTHERS):
+    elif action != enforcement.HELD_BY_OTHERS:
         assert record is not None
         _sort_in_known(action, new, record, work, report)
 
