@@ -16,7 +16,7 @@ Usage:
   slurm_bank.py (backup|restore) <file> [options]
   slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
   slurm_bank.py (export_csv|import_csv) <file> [options]
-  slurm_bank.py quote [<sbatch-argument>...] [options]
+  slurm_bank.py quote [options] [<sbatch-argument>...]
   slurm_bank.py -h | --help
   slurm_bank.py -v | --version
 

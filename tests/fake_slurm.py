@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from bank.errors import SlurmError
-from bank.operations import changes, clusters, lost, metering, resets, takeover, user_limits
+from bank.operations import changes, clusters, lost, metering, quote, resets, takeover, user_limits
 from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
-ROOMS = (changes, clusters, lost, metering, resets, takeover, user_limits)
+ROOMS = (changes, clusters, lost, metering, quote, resets, takeover, user_limits)
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
 BOOT_TIME               = {started}
@@ -27,6 +27,15 @@ PriorityCalcPeriod      = 00:01:00
 PriorityFlags           =
 PriorityUsageResetPeriod = NONE
 PriorityType            = priority/multifactor
+AccountingStorageTRES   = cpu,mem,energy,node,billing,fs/disk,vmem,pages
+AllowSpecResourcesUsage = No
+DefMemPerCPU            = 1024
+JobDefaults             = (null)
+MaxArraySize            = 1001
+MaxMemPerNode           = UNLIMITED
+OverTimeLimit           = 0 min
+SelectType              = select/cons_tres
+SelectTypeParameters    = CR_CORE_MEMORY
 
 Slurmctld(primary) at host is UP
 """
@@ -42,6 +51,15 @@ ROW = (
 )
 
 
+PARTITION = (
+    "PartitionName=normal Default=YES DefaultTime=00:10:00 MaxNodes=UNLIMITED MaxTime=1-00:00:00"
+    " MinNodes=0 MaxCPUsPerNode=UNLIMITED OverSubscribe=NO OverTimeLimit=NONE JobDefaults=(null)"
+    " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0\n"
+)
+NODE = (
+    "NodeName=n{number} CoresPerSocket=16 CPUEfctv=32 CPUTot=32 ActiveFeatures=(null) Gres=(null)"
+    " RealMemory=65536 Sockets=2 State=IDLE ThreadsPerCore=1 Weight=1 Partitions=normal\n"
+)
 QOS = "QOS Records\nQOS=normal(1) UsageRaw={raw}.000000 GrpJobs=N(0) GrpTRESMins=cpu=N(0)\n"
 
 
@@ -114,9 +132,26 @@ class FakeSlurm:
         if argv[0] in ("sacct", "squeue"):
             return self.sacct if argv[0] == "sacct" else self.squeue
         if argv == ["scontrol", "-a", "-o", "show", "partition"]:
-            return "PartitionName=normal TRESBillingWeights=CPU=1.0\n"
+            return PARTITION
         if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
             return "normal|1.000000\n"
+        return self._shape(argv)
+
+    def _shape(self, argv: list[str]) -> str:
+        """Answer what decides how much jobs get, and for whom they count."""
+        if argv == ["scontrol", "-a", "-o", "show", "node"]:
+            return "".join(NODE.format(number=number) for number in (1, 2))
+        match argv[4:5]:
+            case ["qos"]:
+                return "normal|1.000000||\n"
+            case ["user"]:
+                mine = [row for row in self.users.values() if f"name={row[1]}" in argv]
+                return "".join(
+                    f"{mine[0][0]}|{row[0]}|{row[1]}|{row[2]}||normal|\n" for row in mine
+                )
+            case ["assoc"]:
+                name = argv[7].removeprefix("account=")
+                return f"{name}||||normal|\n" if name in self.parents else ""
         raise AssertionError(argv)
 
     def _rows(self, wanted: list[str] | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bank.operations.bank import Bank
 from bank.policy import prices, sbatch_options, sbatch_request
 from bank.policy.cluster_shape import Association, Cluster
 from bank.policy.job_request import Request
-from bank.policy.quotes import LATE_SECONDS, Quote
+from bank.policy.quotes import LATE_SECONDS, Quote, decimal
 from bank.policy.quotes import quote as priced
 from bank.slurm import associations, scontrol, shapes
 from bank.slurm.command import Slurm, run
@@ -233,15 +233,3 @@ def _part(one: Quote, name: str) -> dict[str, Any]:
         found["amount_gb"] = decimal(amount / _MEGABYTES_PER_GIGABYTE)
         found["weight_per_gb"] = decimal(weight * _MEGABYTES_PER_GIGABYTE)
     return found
-
-
-def decimal(value: Fraction) -> str:
-    """Write a fraction with as many decimals as it needs, at most twelve.
-
-    Example:
-        >>> decimal(Fraction(1, 4096)), decimal(Fraction(4))
-        ('0.000244140625', '4')
-    """
-    places = 12
-    whole, rest = divmod(round(value * 10**places), 10**places)
-    return f"{whole}.{rest:0{places}d}".rstrip("0").rstrip(".")

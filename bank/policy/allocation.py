@@ -13,6 +13,7 @@ from bank.policy.cluster_shape import Node
 from bank.policy.node_capacity import (
     Job,
     allocated_cpus,
+    cpus_with_memory,
     gres_of,
     shared_out,
     usable_cpus,
@@ -250,16 +251,8 @@ def _memory(
         return wanted.memory_per_gpu_mb * gpus
     if wanted.memory.per == "node":
         return sum(wanted.memory.megabytes or node.memory_mb for node in nodes)
-    counted = [_cpus_with_memory(job, node, given) for node, given in zip(nodes, cpus, strict=True)]
+    counted = [cpus_with_memory(job, node, given) for node, given in zip(nodes, cpus, strict=True)]
     return wanted.memory.megabytes * sum(counted)
-
-
-def _cpus_with_memory(job: Job, node: Node, given: int) -> int:
-    """Return for how many CPUs there is memory: of a core, only for the threads asked for."""
-    threads = job.asked.threads_per_core
-    if threads is None or threads >= node.threads_per_core or not job.controller.gives_whole_cores:
-        return given
-    return given // node.threads_per_core * threads
 
 
 def _why_not(job: Job, nodes: Sequence[Node], fits: Sequence[Node]) -> str:

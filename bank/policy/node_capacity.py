@@ -65,8 +65,26 @@ def _with_memory(job: Job, node: Node, cpus: int) -> int:
     if memory.per == "node":
         return cpus if memory.megabytes <= node.memory_mb else 0
     if job.wanted.is_whole:
-        return cpus if memory.megabytes * cpus <= node.memory_mb else 0
-    return min(cpus, node.memory_mb // memory.megabytes)
+        return (
+            cpus
+            if memory.megabytes * cpus_with_memory(job, node, node.cpus) <= node.memory_mb
+            else 0
+        )
+    if not job.controller.gives_whole_cores:
+        return min(cpus, node.memory_mb // memory.megabytes)
+    of_core = memory.megabytes * cpus_with_memory(job, node, node.threads_per_core)
+    cores = node.memory_mb // of_core
+    if job.controller.gives_whole_sockets:
+        cores -= cores % node.cores_per_socket
+    return min(cpus, cores * threads_used(job, node))
+
+
+def cpus_with_memory(job: Job, node: Node, given: int) -> int:
+    """Return for how many CPUs there is memory: of a core, only for the threads asked for."""
+    threads = job.asked.threads_per_core
+    if threads is None or threads >= node.threads_per_core or not job.controller.gives_whole_cores:
+        return given
+    return given // node.threads_per_core * threads
 
 
 def gres_of(node: Node, name: str, kind: str) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bank.errors import Refusal
 from bank.policy import prices
-from bank.policy.allocation import Tres, allocations
+from bank.policy.allocation import Allocations, Tres, allocations
 from bank.policy.cluster_shape import Association, Cluster, Node, Partition, Qos
 from bank.policy.demand import demand
 from bank.policy.job_request import UNLIMITED, Request
@@ -148,11 +148,8 @@ def _quote_in(asked: Request, cluster: Cluster, partition: Partition, first: Par
     seconds = (minutes + over) * _SECONDS_PER_MINUTE
     if over and UNLIMITED not in (minutes, over):
         notes.append(f"{over} minutes more than its limit are allowed (OverTimeLimit)")
-    if given.dearest != given.usual:
-        notes.append(
-            f"an idle cluster gives it {given.usual['node']} nodes; a busy one may spread it over"
-            f" {given.dearest['node']}"
-        )
+    if price(given.dearest) != price(given.usual):
+        notes.append(_why_dearer(given, price(given.usual)))
     return Quote(
         account=association.account,
         qos=qos.name,
@@ -172,6 +169,26 @@ def _quote_in(asked: Request, cluster: Cluster, partition: Partition, first: Par
         at_once=min(asked.array_at_once or asked.array_tasks, asked.array_tasks),
         notes=tuple(notes),
     )
+
+
+def _why_dearer(given: Allocations, usual_billing: Fraction) -> str:
+    """Say why the job may be billed more than an idle cluster would bill it."""
+    few, many = int(given.usual["node"]), int(given.dearest["node"])
+    why = f"a busy one may spread it over {many} nodes" if many != few else "other nodes have more"
+    nodes = "1 node" if few == 1 else f"{few} nodes"
+    return f"an idle cluster gives it {nodes}, billing {decimal(usual_billing)}; {why}"
+
+
+def decimal(value: Fraction) -> str:
+    """Write a fraction with as many decimals as it needs, at most twelve.
+
+    Example:
+        >>> decimal(Fraction(1, 4096)), decimal(Fraction(4))
+        ('0.000244140625', '4')
+    """
+    places = 12
+    whole, rest = divmod(round(value * 10**places), 10**places)
+    return f"{whole}.{rest:0{places}d}".rstrip("0").rstrip(".")
 
 
 def _partitions(asked: Request, cluster: Cluster) -> list[Partition]:

@@ -15,7 +15,7 @@ _NONE = {"", "(null)", "NONE", "N/A", "UNLIMITED", "NO_VAL", "0"}
 _NO_LIMIT = {"UNLIMITED", "INFINITE"}
 # What Slurm appends to a node's generic resources: the sockets that they are on.
 _SOCKETS = re.compile(r"\([^)]*\)")
-_GRES = re.compile(r"([^:]+)(?::([^:]*[^:0-9][^:]*))?(?::([0-9]+)([KMG]?))?")
+_COUNT = re.compile(r"([0-9]+)([KMG]?)")
 _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -174,10 +174,11 @@ def _gres(text: str) -> dict[tuple[str, str], int]:
     """Read "gpu:tesla:2(S:0-1),shard:8" by name and type."""
     found: dict[tuple[str, str], int] = {}
     for part in _SOCKETS.sub("", text).split(",") if text not in _NONE else ():
-        match = _GRES.fullmatch(part)
-        if match is None:
+        name, *rest = part.split(":")
+        match = _COUNT.fullmatch(rest[-1]) if rest else None
+        kind = ":".join(rest[:-1] if match else rest)
+        if not name or ":" in kind:
             raise ValueError(f"{part!r} is not a generic resource")
-        name, kind, count, unit = match.groups()
-        key = (name, kind or "")
-        found[key] = found.get(key, 0) + int(count or 1) * _THOUSANDS[unit or ""]
+        number = int(match.group(1)) * _THOUSANDS[match.group(2)] if match else 1
+        found[name, kind] = found.get((name, kind), 0) + number
     return found

@@ -1,6 +1,6 @@
 """sbatch's options as sbatch reads them: words, scripts, environment, values."""
 
-import contextlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -228,7 +228,7 @@ def test_words_that_are_escaped_in_a_script_are_read_as_they_were(words: list[st
 
 @given(st.text("abn-=: #\\\"'\t\n!/SBATCHhetjob1", max_size=80))
 def test_any_script_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(InputError, UsageError):
+    with suppress(InputError, UsageError):
         read_script(f"#!/bin/sh\n#SBATCH {text}")
 
 
