@@ -16,6 +16,9 @@ import pytest
 
 from bank.errors import BankError, Refusal
 from bank.operations import quote
+from bank.policy.cluster_shape import Cluster
+from bank.policy.job_request import Request
+from bank.policy.quotes import quote as priced
 from bank.slurm import tres
 from tests.lab import CommandFailed, Lab
 from tests.lab.config import Node
@@ -249,9 +252,14 @@ def quoted(branch: Branch, words: Sequence[str]) -> dict[str, Any]:
     return quote.quote(branch.bank, [*words, "--wrap=true"], {})
 
 
-def submitted(branch: Branch, kind: Kind, account: str) -> Job:
+def submitted(branch: Branch, kind: Kind, account: str, cluster: Cluster | None = None) -> Job:
+    """Quote a job and submit it; where it is given, on what the cluster is known to have."""
     words = [*shlex.split(kind.words), f"--account={account}"]
-    found = quoted(branch, words)
+    if cluster is None:
+        found = quoted(branch, words)
+    else:
+        (request,) = quote._requests([*words, "--wrap=true"], ())
+        found = quote._told(branch.bank, cluster, [priced(request, cluster)], ())
     text = branch.lab.run(
         *("sbatch", "--parsable", "--output=/dev/null", "--chdir=/", *words),
         f"--wrap=sleep {kind.seconds}" if kind.seconds else "--wrap=true",
@@ -337,38 +345,28 @@ def seconds(text: str) -> int:
     return (hours * 60 + minutes) * 60 + rest
 
 
-def compared(branch: Branch, way: str) -> list[str]:
-    """Run all kinds of jobs for one way of giving out CPUs and memory; say what differs."""
+@pytest.mark.parametrize("way", WAYS)
+def test_jobs_get_and_cost_what_was_quoted(branch: Branch, way: str) -> None:
     parameters, kinds = WAYS[way]
     lab = branch.lab
     if lab.record.overrides != {**PARAMETERS, **parameters}:
         lab.reconfigure(**PARAMETERS, **parameters)
-    names = dict(zip(kinds, accounts_of(way), strict=True))
-    wrong: list[str] = []
-    exact = 0
-    for wave in in_waves(kinds):
-        jobs = [submitted(branch, kind, names[kind]) for kind in wave]
-        for job, shown in zip(jobs, ended(branch, jobs), strict=True):
-            found = difference(branch, job, shown)
-            wrong += [] if found is None else [f"{way}: {found}"]
-            exact += found is None and job.kind.is_exact
-    print(f"{way}: of {len(kinds)} kinds {exact} exact, {len(kinds) - exact - len(wrong)} within")
-    return wrong
-
-
-def accounts_of(way: str) -> list[str]:
-    """Return the names of accounts, one for each kind of job."""
-    number = list(WAYS).index(way)
-    return [f"w{number}k{kind}" for kind in range(len(WAYS[way][1]))]
-
-
-def test_jobs_get_and_cost_what_was_quoted(branch: Branch) -> None:
-    accounts = [name for way in WAYS for name in accounts_of(way)]
-    branch.lab.make_accounts(accounts, users=[ADA])
+    accounts = [f"k{number}" for number in range(len(kinds))]
+    lab.make_accounts(accounts, users=[ADA])
     branch.sacctmgr(
         "modify", "account", "where", f"name={','.join(accounts)}", "set", "qos+=double"
     )
-    wrong = [difference for way in WAYS for difference in compared(branch, way)]
+    cluster, _ = quote._cluster(branch.bank, [Request(account=accounts[0])])
+    names = dict(zip(kinds, accounts, strict=True))
+    wrong: list[str] = []
+    exact = 0
+    for wave in in_waves(kinds):
+        jobs = [submitted(branch, kind, names[kind], cluster) for kind in wave]
+        for job, shown in zip(jobs, ended(branch, jobs), strict=True):
+            found = difference(branch, job, shown)
+            wrong += [] if found is None else [found]
+            exact += found is None and job.kind.is_exact
+    print(f"{way}: of {len(kinds)} kinds {exact} exact, {len(kinds) - exact - len(wrong)} within")
     assert not wrong, "\n".join(wrong)
 
 
