@@ -131,14 +131,14 @@ class FakeSlurm:
             return "DBD Agent queue size: 0\n"
         if argv[0] in ("sacct", "squeue"):
             return self.sacct if argv[0] == "sacct" else self.squeue
+        return self._shape(argv)
+
+    def _shape(self, argv: list[str]) -> str:
+        """Answer what decides how much jobs get and cost, and for whom they count."""
         if argv == ["scontrol", "-a", "-o", "show", "partition"]:
             return PARTITION
         if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
             return "normal|1.000000\n"
-        return self._shape(argv)
-
-    def _shape(self, argv: list[str]) -> str:
-        """Answer what decides how much jobs get, and for whom they count."""
         if argv == ["scontrol", "-a", "-o", "show", "node"]:
             return "".join(NODE.format(number=number) for number in (1, 2))
         match argv[4:5]:
