@@ -7,7 +7,7 @@ from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
 from bank.operations.bank import Bank
 from bank.store import accounts, grants, meters, read, user_limits
-from bank.store.connect import Writer
+from bank.store.connect import Reader, Writer
 from bank.store.grants import Grant
 from bank.store.post import post
 from bank.store.read import Standing
@@ -28,9 +28,9 @@ class Payers(NamedTuple):
     overdraft: int
 
 
-def payers(writer: Writer, standing: Standing) -> Payers:
+def payers(reader: Reader, standing: Standing) -> Payers:
     """Return which grants pay for what an account has used."""
-    living = grants.find_living(writer, standing.account.account_id)
+    living = grants.find_living(reader, standing.account.account_id)
     used = max(standing.used, 0)
     paid = payments(grants.paying(living), used)
     parts = [Part(grant_id, amount) for grant_id, amount in paid.items() if amount]

@@ -4,6 +4,7 @@ Driven by what should be and what is: a pass that was killed half way is put rig
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 from bank.errors import (
@@ -21,6 +22,7 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure, failure, find_clusters, left_behind
 from bank.operations.dates import Dates
 from bank.operations.files import log, only_one
+from bank.operations.grant_dates import Turned, both_turned
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
 from bank.operations.metering import Result, both, read_meters
@@ -196,7 +198,7 @@ def run_pass(
             )
         books = _read_books(bank, [cluster for cluster, _ in looks])
         if dry_run:
-            books = books._replace(standings=as_if_done(books.standings, looks, dated))
+            books = books._replace(standings=as_if_done(bank, books.standings, looks, dated))
         passes = []
         for cluster, result in looks:
             try:
@@ -205,9 +207,11 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
+    turned = reduce(both_turned, (result.turned for _, result in looks), Turned([], {}))
     limited = user_holds.find_limited(books.standings)
     notes = [
-        *(*left, *dated.notes, *overrun(bank, books.standings, looks, failures)),
+        *(*left, *turned.notes, *dated.notes),
+        *overrun(bank, books.standings, looks, failures),
         *user_holds.overrun(bank, limited, looks, failures),
     ]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)

@@ -1,47 +1,73 @@
 """Dates of grants: what becomes of each when it starts, and when it ends."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from bank.ledger.amounts import format_su
-from bank.ledger.grants import Part, at_end
+from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE, format_su
+from bank.ledger.grants import End, Part, at_end
 from bank.operations.bank import Bank
 from bank.operations.closing import close_use, expire, payers
 from bank.operations.days import day_text, same_span_after
 from bank.operations.files import log, newest
 from bank.operations.periods import given
-from bank.store import accounts, grants, read
-from bank.store.connect import Writer, reading, writing
+from bank.slurm.assoc_mgr import Associations
+from bank.store import accounts, grants, meters, read
+from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.grants import ENDING, IN_FORCE, OVER, PROMISED, Grant
 from bank.store.post import post
+from bank.store.read import Standing
 
 # The kind of a grant that takes what another one had left at its end.
 CARRY_OVER = "carry-over"
 
 
-def turn_all(bank: Bank, *, at: int, dry_run: bool = False) -> list[str]:
+class Turned(NamedTuple):
+    """What came of looking at the dates of grants.
+
+    Attributes:
+        notes: sentences for a person.
+        rehearsed: after a dry run, where each account would stand, and with which living grants.
+    """
+
+    notes: list[str]
+    rehearsed: dict[str, tuple[Standing, list[Grant]]]
+
+
+def both_turned(first: Turned, second: Turned) -> Turned:
+    """Return what two looks gave; what both only rehearsed is said once."""
+    notes = dict.fromkeys((*first.notes, *second.notes))
+    return Turned(list(notes), {**first.rehearsed, **second.rehearsed})
+
+
+def turn_all(
+    bank: Bank, cluster: str, slurm: Associations, *, at: int, dry_run: bool = False
+) -> Turned:
     """Start and end the grants of all accounts that are due.
 
     Args:
         bank: see `Bank`.
-        at: UTC microseconds: when the meters were read whose use is booked next.
+        cluster: the one that was read.
+        slurm: what it said.
+        at: UTC microseconds: when that was; its use is booked next.
         dry_run: do it and take it back.
-
-    Returns:
-        Sentences for a person.
     """
     with reading(bank.database) as reader:
-        names = grants.due(reader, at)
-    notes: list[str] = []
-    for some in _slices(names):
+        due = [grant for grant in grants.find_due(reader, at) if _is_to_do(reader, grant)]
+    over = {grant.account for grant in due if grant.state == IN_FORCE}
+    turned = Turned([], {})
+    for some in _slices(list(dict.fromkeys(grant.account for grant in due))):
         with writing(bank.database, dry_run=dry_run) as writer:
+            _keep_for_jobs(writer, cluster, slurm, over.intersection(some))
             before = accounts.find_many(writer, some)
             said = turn(bank, writer, some, at=at)
             after = accounts.find_many(writer, some)
+            if dry_run:
+                turned.rehearsed.update(_rehearsed(writer, some))
         changed = [account for name, account in after.items() if account != before[name]]
         if changed and not dry_run:
             log(bank, "grants", notes=said, **newest(changed))
-        notes += said
-    return notes
+        turned.notes.extend(said)
+    return turned
 
 
 # Accounts of which grants are started and ended in one transaction.
@@ -53,6 +79,37 @@ def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
         yield names[start : start + _AT_ONCE]
 
 
+def _is_to_do(reader: Reader, grant: Grant) -> bool:
+    """Tell whether something is to be done about a grant that is due."""
+    if grant.state != ENDING:
+        return True
+    end = _ended(reader, grant).end
+    return bool(end.expired) or not end.kept
+
+
+def _keep_for_jobs(writer: Writer, cluster: str, slurm: Associations, names: Iterable[str]) -> None:
+    """Let what jobs may still use that began since the last reading be set aside as well.
+
+    Not less than was: what the others have used since is not booked yet.
+    """
+    rows = slurm.accounts
+    running = {
+        name: rows[name].running_minutes * BILLING_SECONDS_PER_MINUTE
+        for name in names
+        if name in rows
+    }
+    meters.raise_running(writer, cluster, running)
+
+
+def _rehearsed(
+    reader: Reader, names: Iterable[str]
+) -> Iterator[tuple[str, tuple[Standing, list[Grant]]]]:
+    for name in names:
+        standing = read.standing(reader, name)
+        if standing is not None:
+            yield name, (standing, grants.find_living(reader, standing.account.account_id))
+
+
 def turn(bank: Bank, writer: Writer, names: Iterable[str], *, at: int) -> list[str]:
     """Start and end the grants of accounts that are due, each in the order of its dates.
 
@@ -60,19 +117,26 @@ def turn(bank: Bank, writer: Writer, names: Iterable[str], *, at: int) -> list[s
         Sentences for a person.
     """
     notes: list[str] = []
-    due = set(grants.due(writer, at))
+    due = {grant.account for grant in grants.find_due(writer, at)}
     turned = [name for name in names if name in due]
+    before = accounts.find_many(writer, turned)
     for name in turned:
-        account = accounts.find(writer, name)
-        assert account is not None
-        for grant in grants.find_living(writer, account.account_id):
-            if grant.state == ENDING:
-                notes += _end(bank, writer, grant)
-        while (grant_due := _next_due(writer, account.account_id, at)) is not None:
+        account_id = before[name].account_id
+        ending = [one for one in grants.find_living(writer, account_id) if one.state == ENDING]
+        # What ends first keeps first.
+        for grant in sorted(ending, key=_by_end):
+            notes += _end(bank, writer, grant)
+        while (grant_due := _next_due(writer, account_id, at)) is not None:
             act = begin if grant_due.state == PROMISED else _end
             notes += act(bank, writer, grant_due)
-    accounts.show(writer, bank.database, turned)
+    after = accounts.find_many(writer, turned)
+    accounts.show(writer, bank.database, [name for name in turned if after[name] != before[name]])
     return notes
+
+
+def _by_end(grant: Grant) -> tuple[int, int]:
+    assert grant.end_at is not None
+    return grant.end_at, grant.grant_id
 
 
 def _next_due(writer: Writer, account_id: int, at: int) -> Grant | None:
@@ -106,21 +170,40 @@ def begin(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     return [f"{what} is in force until before {day_text(grant.end_at)}"]
 
 
+class _Ended(NamedTuple):
+    """A grant that has ended: where its account stands, what it has paid, and what becomes of it.
+
+    Amounts are billing-seconds.
+    """
+
+    standing: Standing
+    paid: int
+    end: End
+
+
+def _ended(reader: Reader, grant: Grant) -> _Ended:
+    standing = read.standing(reader, grant.account)
+    assert standing is not None
+    found = payers(reader, standing)
+    paid = dict(found.parts)
+    # What running jobs may use they use of the one that ended first, and of the others the rest.
+    kept = sum(
+        other.granted - paid.get(other.grant_id, 0)
+        for other in found.living
+        if other.state == ENDING and _by_end(other) < _by_end(grant)
+    )
+    its = paid.get(grant.grant_id, 0)
+    set_aside = standing.set_aside - kept
+    end = at_end(grant.granted - its, set_aside=set_aside, carry_percent=grant.carry_percent)
+    return _Ended(standing, its, end)
+
+
 def _end(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     """End a grant: what it has paid is closed, what it has left expires or is carried over.
 
     What running jobs may still use of it stays until they have ended.
     """
-    standing = read.standing(writer, grant.account)
-    assert standing is not None
-    now = bank.clock()
-    found = payers(writer, standing)
-    paid = dict(found.parts).get(grant.grant_id, 0)
-    end = at_end(
-        grant.granted - paid,
-        set_aside=standing.set_aside,
-        carry_percent=grant.carry_percent,
-    )
+    standing, paid, end = _ended(writer, grant)
     reason = f"grant {grant.grant_id} has ended"
     expire(bank, writer, grant.account, grant.grant_id, end.expired, reason)
     if not end.kept and paid:
@@ -128,7 +211,7 @@ def _end(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     # What it has paid is closed, or its granted total has changed.
     present = grants.find(writer, grant.grant_id)
     after = present._replace(state=ENDING if end.kept else OVER)
-    grants.change(writer, present, after, actor=bank.actor, reason="", now=now)
+    grants.change(writer, present, after, actor=bank.actor, reason="", now=bank.clock())
     if end.carried:
         _carry_over(bank, writer, grant, end.carried)
     if grant.state == ENDING and end.kept:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from bank.errors import Busy, SettingsError, SlurmError
 from bank.ledger.entries import AVAILABLE, USED, Draft
-from bank.operations import grant_dates
 from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants
 from bank.operations.clusters import (
@@ -20,6 +19,7 @@ from bank.operations.clusters import (
     refuse_changed,
 )
 from bank.operations.files import log, only_one
+from bank.operations.grant_dates import Turned, both_turned, turn_all
 from bank.operations.meter_plan import (
     Booked,
     Known,
@@ -52,6 +52,7 @@ class Result(NamedTuple):
         notes: what a person should know.
         state: what is now known of the cluster, and as of when.
         by_user: billing-seconds booked, by account and user.
+        turned: what came of the dates of grants; that is of no single cluster.
     """
 
     slurm: Associations
@@ -60,6 +61,7 @@ class Result(NamedTuple):
     notes: list[str]
     state: ClusterState
     by_user: dict[tuple[str, str], int]
+    turned: Turned
 
 
 def read_all_meters(bank: Bank, *, dry_run: bool = False) -> None:
@@ -80,6 +82,7 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         SlurmError: Slurm did not answer or was not understood; nothing was booked.
         Busy: others kept booking at the same time.
     """
+    turned = Turned([], {})
     for _ in range(_TRIES):
         with reading(bank.database) as reader:
             known = _known(reader, cluster.name)
@@ -89,7 +92,10 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         covered = metered_accounts(known.accounts, observed.slurm)
         banked = banked_accounts(known.accounts, observed.slurm)
         # What is booked now is for the grants in force when the meters were read to pay.
-        turned = grant_dates.turn_all(bank, at=observed.asked_at, dry_run=dry_run)
+        now_turned = turn_all(
+            bank, cluster.name, observed.slurm, at=observed.asked_at, dry_run=dry_run
+        )
+        turned = both_turned(turned, now_turned)
         plan = make_plan(bank, cluster, known, observed, covered)
         heads: dict[str, str] = {}
         try:
@@ -100,7 +106,6 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
         if (heads or plan.notes) and not dry_run:
             # At once: whatever comes after this reading, what it booked and said is on record.
             log(bank, "readings", cluster=cluster.name, notes=plan.notes, heads=heads)
-        plan.notes.extend(turned)
         charged = dict(plan.forgotten)
         by_user: dict[tuple[str, str], int] = {}
         for name, booked in plan.readings.items():
@@ -108,7 +113,7 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
             for one in booked:
                 whose = (name, one.reading.user)
                 by_user[whose] = by_user.get(whose, 0) + one.reading.booked
-        return Result(observed.slurm, banked, charged, plan.notes, plan.state, by_user)
+        return Result(observed.slurm, banked, charged, plan.notes, plan.state, by_user, turned)
     raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
 
 
@@ -129,8 +134,12 @@ def both(first: Result, second: Result) -> Result:
         charged[name] = charged.get(name, 0) + amount
     for whose, amount in second.by_user.items():
         by_user[whose] = by_user.get(whose, 0) + amount
-    notes = [*first.notes, *second.notes]
-    return second._replace(charged=charged, notes=notes, by_user=by_user)
+    return second._replace(
+        charged=charged,
+        notes=[*first.notes, *second.notes],
+        by_user=by_user,
+        turned=both_turned(first.turned, second.turned),
+    )
 
 
 def slices(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -3,20 +3,29 @@
 from collections.abc import Iterator
 
 from bank.ledger.amounts import format_su
+from bank.ledger.grants import payments
 from bank.operations import user_holds
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure
 from bank.operations.dates import Dates
 from bank.operations.metering import Result
+from bank.store import grants
+from bank.store.connect import reading
+from bank.store.grants import Grant
 from bank.store.read import Standing
 
 
 def as_if_done(
-    standings: dict[str, Standing], looks: list[tuple[Cluster, Result]], dated: Dates
+    bank: Bank,
+    standings: dict[str, Standing],
+    looks: list[tuple[Cluster, Result]],
+    dated: Dates,
 ) -> dict[str, Standing]:
     """Return where accounts would stand if a dry run had written what it found."""
     extra = dict.fromkeys(standings, 0)
+    rehearsed: dict[str, tuple[Standing, list[Grant]]] = {}
     for _, result in looks:
+        rehearsed.update(result.turned.rehearsed)
         in_slurm = result.slurm.accounts
         for name, amount in result.charged.items():
             above: str | None = name
@@ -24,21 +33,40 @@ def as_if_done(
                 if above in extra:
                     extra[above] += amount
                 above = in_slurm[above].parent if above in in_slurm else None
-    done = {
-        name: standing._replace(used=standing.used + extra[name])
-        for name, standing in standings.items()
-    }
+    done = {}
     charged = user_holds.charged([result for _, result in looks])
-    for name, standing in done.items():
+    for name, standing in standings.items():
+        turned = rehearsed[name][0] if name in rehearsed else standing
+        booked = turned._replace(used=turned.used + extra[name])
         is_renewed = name in dated.renewed
-        done[name] = user_holds.as_if_booked(standing, charged, is_renewed=is_renewed)
+        done[name] = user_holds.as_if_booked(booked, charged, is_renewed=is_renewed)
     # Somebody may have closed one since the dates were looked at.
     for name in set(dated.renewed) & set(done):
-        done[name] = done[name]._replace(used=0)
+        living = rehearsed[name][1] if name in rehearsed else _living(bank, done[name])
+        done[name] = _renewed(done[name], living)
     for name in set(dated.holds) & set(done):
         account = done[name].account._replace(hold_reason=dated.holds[name])
         done[name] = done[name]._replace(account=account)
     return done
+
+
+def _living(bank: Bank, standing: Standing) -> list[Grant]:
+    with reading(bank.database) as reader:
+        return grants.find_living(reader, standing.account.account_id)
+
+
+def _renewed(standing: Standing, living: list[Grant]) -> Standing:
+    """Return where an account would stand in its next period.
+
+    What has no end is given anew, and grants with dates go on with what they have left.
+    """
+    paid = payments(grants.paying(living), max(standing.used, 0))
+    closed = sum(paid.get(grant.grant_id, 0) for grant in living if grant.is_dated)
+    books = standing.account.books
+    account = standing.account._replace(
+        books=books._replace(granted=books.granted - closed, used=0)
+    )
+    return standing._replace(account=account, used=0)
 
 
 def overrun(

@@ -1,13 +1,17 @@
 """Grants: their rows, and the audited changes of those that have dates."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bank.errors import LedgerBroken
 from bank.ledger.grants import Grant as Paying
 from bank.store import accounts
 from bank.store.connect import Reader, Writer
 
 PROMISED, IN_FORCE, ENDING, OVER = "promised", "in force", "ending", "over"
+# What a deposit rests on that gives back what a grant with dates has paid.
+GIVEN_ANEW = "new period"
 
 
 class Grant(NamedTuple):
@@ -81,15 +85,19 @@ def find(reader: Reader, grant_id: int) -> Grant:
 
 
 def given(reader: Reader, grant: Grant) -> int:
-    """Return what a grant was given in all, less what was taken back; without what it has paid."""
+    """Return what a grant was given in all, less what was taken back; without what it has paid.
+
+    What it was given anew for a new period, because what it had paid was closed, is not more.
+    """
     rows = reader.query(
         "SELECT coalesce(sum(CASE WHEN target = 'available' THEN amount ELSE -amount END), 0)"
         " FROM entry JOIN account ON account.account_id = entry.account_id"
         " WHERE name = :account AND entry.grant_id = :grant_id"
         " AND kind IN ('deposit', 'withdrawal', 'transfer', 'adjustment')"
-        " AND 'used' NOT IN (source, target)",
+        " AND 'used' NOT IN (source, target) AND reference IS NOT :given_anew",
         account=grant.account,
         grant_id=grant.grant_id,
+        given_anew=GIVEN_ANEW,
     )
     return int(rows[0][0])
 
@@ -113,15 +121,20 @@ def paying(grants: Sequence[Grant]) -> list[Paying]:
 _DATED = "state <> 'over' AND is_dated = 1"
 
 
-def due(reader: Reader, at: int) -> list[str]:
-    """Return the accounts with a grant that starts or ends now, or is ending."""
+def find_due(reader: Reader, at: int) -> list[Grant]:
+    """Return the grants that start or end now, and those that are ending, by account."""
     rows = reader.query(
-        f"SELECT DISTINCT name {_FROM} WHERE {_DATED} AND"
+        f"SELECT {_COLUMNS} {_FROM} WHERE {_DATED} AND"
         " (state = 'ending' OR (state = 'promised' AND start_at <= :at)"
-        " OR (state = 'in force' AND end_at <= :at)) ORDER BY name",
+        " OR (state = 'in force' AND end_at <= :at)) ORDER BY name, allocation_grant.grant_id",
         at=at,
     )
-    return [name for (name,) in rows]
+    return [Grant(*row) for row in rows]
+
+
+def find_dated(reader: Reader) -> set[str]:
+    """Return the accounts that have a grant with dates, or are promised one."""
+    return {name for (name,) in reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED}")}
 
 
 def with_dates(reader: Reader) -> set[str]:
@@ -224,3 +237,31 @@ def stated(grant: Grant) -> tuple[str, str]:
         f"{grant.state}, {grant.start_at} to {grant.end_at}, promised {grant.promised},"
         f" paid {grant.paid}, carries {grant.carry_percent} %, {grant.kind}"
     )
+
+
+_STATED = re.compile(
+    "([a-z ]+), ([0-9]+) to ([0-9]+), promised ([0-9]+), paid [0-9]+, carries [0-9]+ %, (.*)"
+)
+
+
+class Stated(NamedTuple):
+    """What a change of a grant with dates says of it; as in `Grant`."""
+
+    state: str
+    start_at: int
+    end_at: int
+    promised: int
+    kind: str
+
+
+def read_stated(text: str) -> Stated:
+    """Return what `stated` wrote of a grant with dates.
+
+    Raises:
+        LedgerBroken: it did not write that.
+    """
+    match = _STATED.fullmatch(text)
+    if match is None:
+        raise LedgerBroken(f"{text!r} is nothing that the bank says of a grant")
+    state, start_at, end_at, promised, kind = match.groups()
+    return Stated(state, int(start_at), int(end_at), int(promised), kind)

@@ -242,6 +242,18 @@ def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
     )
 
 
+def raise_running(writer: Writer, cluster: str, running: Mapping[str, int]) -> None:
+    """Let running jobs of accounts use at least so much, in billing-seconds, by account."""
+    writer.execute(
+        "UPDATE place SET running = :running WHERE running < :running AND cluster = :cluster"
+        " AND account_id = (SELECT account_id FROM account WHERE name = :account)",
+        [
+            {"cluster": cluster, "account": name, "running": amount}
+            for name, amount in running.items()
+        ],
+    )
+
+
 def find_own_use(reader: Reader, account_id: int) -> list[tuple[str, int]]:
     """Return what an account itself has used and not closed, by cluster: billing-seconds."""
     rows = reader.query(
