@@ -1,5 +1,6 @@
 """Looking: where accounts stand, as plain data for a person or a program. Quick to start."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bank.errors import Refusal
@@ -188,33 +189,65 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
         events = read.history(reader, account)
     return [
         {
-            **_told(event),
+            "kind": kind,
+            "reference": reference,
             "at": utc_text(event.at),
             "amount_su": _su(event.amount),
             "granted_su": _su(event.granted),
             "used_su": _su(event.used),
             "cluster": event.cluster,
+            "user": user,
             "actor": event.actor,
             "reason": event.reason,
         }
-        for event in events
-        # Which grant is in force shows in the entries.
-        if event.kind != "grant_id changed"
+        for event, kind, reference, user in _told(events)
     ]
 
 
-def _told(event: Event) -> dict[str, str | None]:
-    """Return the kind of an event, whom and what it is of, in the words of the command line."""
+def _told(events: Iterable[Event]) -> Iterator[tuple[Event, str, str | None, str | None]]:
+    """Yield events with kind, what they rest on and user, in the words of the command line."""
+    before: dict[str, str] = {}
+    for event in events:
+        field = event.kind.removesuffix(" changed")
+        # Which grant is in force, and what each has paid, shows in the entries.
+        if field == "grant_id" or field.endswith(" paid"):
+            continue
+        if field.startswith("grant ") and event.reference is not None:
+            text = _granted(field.removeprefix("grant "), event.reference)
+            if before.get(field) != text:
+                yield event, "grant", text, None
+            before[field] = text
+            continue
+        yield event, *_changed(event)
+
+
+def _granted(number: str, stated: str) -> str:
+    """Return what became of a grant with dates, with days as the site counts them."""
+    # Loaded here, because who looks at a balance has no need of them.
+    from bank.operations.days import day_text
+    from bank.store.grants import read_stated
+
+    grant = read_stated(stated)
+    amount = f" of {format_su(grant.promised)} SUs" if grant.promised else ""
+    return (
+        f"{number}{amount} {grant.state}, from {day_text(grant.start_at)} until before"
+        f" {day_text(grant.end_at)}, {grant.kind}"
+    )
+
+
+def _changed(event: Event) -> tuple[str, str | None, str | None]:
+    """Return kind, what it rests on, and user."""
     new = event.reference
     if event.kind.startswith(USER_LIMIT):
         user = event.kind.removeprefix(USER_LIMIT).removesuffix(" changed")
         limit = "no limit" if new is None else f"{format_su(int(new))} SUs"
-        return {"kind": "limit_user", "reference": limit, "user": user}
+        return "limit_user", limit, user
     changes = {
         "is_open changed": ("opened" if new == "1" else "closed", None),
         "is_unlimited changed": ("unlimited" if new is None else "limited", None),
         "period_started_on changed": ("period", new),
         "hold_reason changed": ("release" if new is None else "hold", new),
     }
-    kind, reference = changes.get(event.kind, (event.kind, new))
-    return {"kind": kind, "reference": reference, "user": event.user}
+    if event.kind == "credit changed" and new is not None:
+        return "credit", f"{format_su(int(new))} SUs", None
+    return *changes.get(event.kind, (event.kind, new)), event.user
