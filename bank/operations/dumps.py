@@ -14,6 +14,7 @@ from bank.operations.periods import is_held_by_hand
 from bank.policy import dumps, grants
 from bank.policy.grants import Grant
 from bank.store import accounts, whole_files
+from bank.store import grants as rows_of_grants
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
 
@@ -42,13 +43,14 @@ def _dump(
     with reading(bank.database) as reader:
         rows = _rows(bank, reader)
         known = accounts.find_all(reader).values()
+        dated = sorted(rows_of_grants.find_dated(reader))
     digest = write(path, text(rows))
     return {
         "file": path,
         "accounts": len(rows),
         "sha256": digest,
         "checksum_file": checksum_path(path),
-        "notes": _left_out(account for account in known if account.is_open),
+        "notes": _left_out((account for account in known if account.is_open), dated),
     }
 
 
@@ -73,17 +75,27 @@ def _rows(bank: Bank, reader: Reader) -> list[tuple[object, ...]]:
     return rows
 
 
-def _left_out(found: Iterable[Account]) -> list[str]:
+def _left_out(found: Iterable[Account], dated: list[str]) -> list[str]:
     """Say what of some accounts seven columns cannot carry."""
-    fractions, by_hand = [], []
+    fractions, by_hand, owed, credit = [], [], [], []
     for account in found:
+        if account.books.granted < 0:
+            owed.append(account.name)
+        if account.credit:
+            credit.append(account.name)
         if account.books.granted % BILLING_SECONDS_PER_SU:
             fractions.append(account.name)
         if is_held_by_hand(account):
             by_hand.append(account.name)
     return [
         f"not in it: {what} of {listed(names)}; 'backup' copies all"
-        for what, names in (("the fractions of SUs", fractions), ("the holds by hand", by_hand))
+        for what, names in (
+            ("the fractions of SUs", fractions),
+            ("the holds by hand", by_hand),
+            ("what is owed", owed),
+            ("the credit", credit),
+            ("the dates of grants", dated),
+        )
         if names
     ]
 
@@ -163,7 +175,8 @@ def _stated_digest(path: str) -> str:
 def export_csv(bank: Bank, path: str) -> dict[str, Any]:
     """Write the grant in force of every open account into a new file, exact.
 
-    It is meant to be edited, so no checksum stands beside it.
+    It is meant to be edited, so no checksum stands beside it. An account that owes SUs, which
+    credit allows, is not in it: below 0 stands for no limit, and an import leaves it alone.
 
     Raises:
         InputError: the file is there already.
@@ -179,5 +192,8 @@ def export_csv(bank: Bank, path: str) -> dict[str, Any]:
             )
             for account, kind, reason in accounts.find_grants(reader)
         ]
+    owing = [one.account for one in found if one.amount is not None and one.amount < 0]
+    found = [one for one in found if one.account not in owing]
     whole_files.write_new(path, grants.text(found).encode())
-    return {"file": path, "accounts": len(found), "notes": []}
+    notes = [f"not in it: {listed(owing)}, which owe SUs; 'backup' copies all"] if owing else []
+    return {"file": path, "accounts": len(found), "notes": notes}

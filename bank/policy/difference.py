@@ -100,7 +100,8 @@ def with_told(
 def _is_rounded(limit: int | None, whole: int | None) -> bool:
     if limit is None or whole is None:
         return False
-    return limit - limit % BILLING_SECONDS_PER_SU == whole
+    # What an account owes, which credit allows, reads as nothing.
+    return max(limit - limit % BILLING_SECONDS_PER_SU, 0) == whole
 
 
 def compare(

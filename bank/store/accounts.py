@@ -277,7 +277,7 @@ def shown_limit_su(account: Account) -> int:
     """Return the limit as the accounts table shows it: whole SUs, rounded down; -1 is unlimited."""
     if account.is_unlimited:
         return -1
-    # A limit below 0 cannot come about, but if it did it must not read as unlimited.
+    # What an account owes, which credit allows, must not read as unlimited.
     return max(account.books.granted // BILLING_SECONDS_PER_SU, 0)
 
 
