@@ -12,10 +12,24 @@ from bank.operations.looking import no_such_account
 from bank.operations.metering import slices
 from bank.policy import periods as calendar
 from bank.policy.periods import ENDED, ENDING, Period, is_held_for
-from bank.store import accounts, read
+from bank.store import accounts, grants, read
 from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.read import Standing
+
+
+class _Look(NamedTuple):
+    """The accounts that were looked at.
+
+    Attributes:
+        standings: where each of them stands.
+        periods: the present period of each.
+        dated: billing-seconds that those have in grants with dates, which have ends of their own.
+    """
+
+    standings: dict[str, Standing]
+    periods: dict[str, Period]
+    dated: dict[str, int]
 
 
 class Dates(NamedTuple):
@@ -54,23 +68,23 @@ def check_periods(
     report = Dates({}, [], {}, [])
     if not is_on and not _held_for_dates(bank):
         return report
-    standings, found = _look(bank, only)
+    look = _look(bank, only)
     is_to_renew = bank.settings.on_end == "renew"
     if is_on and is_to_renew:
-        over = sorted(name for name, period in found.items() if period.event == ENDED)
+        over = sorted(name for name, period in look.periods.items() if period.event == ENDED)
         if over and not is_all_read:
             report.notes.append("no period is renewed before all clusters were read")
         elif over:
             report.renewed.extend(_renew(bank, over, dry_run=dry_run))
-            standings, found = _look(bank, only)
+            look = _look(bank, only)
     ended = {
         name: period.last_day.isoformat()
-        for name, period in found.items()
-        if period.event == ENDED and _has_an_end(standings[name]) and not is_to_renew
+        for name, period in look.periods.items()
+        if period.event == ENDED and _has_an_end(look, name) and not is_to_renew
     }
-    report.holds.update(_holds(bank, standings, found, ended, is_on=is_on))
+    report.holds.update(_holds(bank, look, ended, is_on=is_on))
     if not dry_run:
-        _hold(bank, report.holds, standings)
+        _hold(bank, report.holds, look.standings)
     if is_on:
         report.ended.update(ended)
         report.notes.extend(_sentences(bank, report, dry_run=dry_run))
@@ -78,7 +92,7 @@ def check_periods(
             # One that is to be renewed does not end for its people.
             told = (ENDING,) if is_to_renew else calendar.EVENTS
             find = partial(_events, bank, told)
-            notices.record(bank, find, calendar.EVENTS, standings, only)
+            notices.record(bank, find, calendar.EVENTS, look.standings, only)
     return report
 
 
@@ -97,13 +111,11 @@ def three_months(bank: Bank, name: str, *, dry_run: bool) -> dict[str, Any]:
     Raises:
         Refusal: it is not open in the bank.
     """
-    standings, found = _look(bank, name)
-    if name not in found:
-        raise no_such_account(name)
+    look = _look_at(bank, name)
     if not dry_run:
         find = partial(_events, bank, (ENDING,))
-        notices.record(bank, find, (ENDING,), standings, name)
-    return _described(standings[name], found[name])
+        notices.record(bank, find, (ENDING,), look.standings, name)
+    return _described(look, name)
 
 
 def describe(bank: Bank, name: str) -> dict[str, Any]:
@@ -112,28 +124,39 @@ def describe(bank: Bank, name: str) -> dict[str, Any]:
     Raises:
         Refusal: it is not open in the bank.
     """
-    standings, found = _look(bank, name)
-    if name not in found:
-        raise no_such_account(name)
-    return _described(standings[name], found[name])
+    return _described(_look_at(bank, name), name)
 
 
-def _described(standing: Standing, period: Period) -> dict[str, Any]:
+def _described(look: _Look, name: str) -> dict[str, Any]:
+    period = look.periods[name]
     return {
-        "account": standing.account.name,
-        "period_started_on": standing.account.period_started_on,
+        "account": name,
+        "period_started_on": look.standings[name].account.period_started_on,
         "period_ends_on": period.last_day.isoformat(),
         "days_left": period.days_left,
-        "has_end": _has_an_end(standing),
-        "event": period.event if _has_an_end(standing) else None,
+        "has_end": _has_an_end(look, name),
+        "event": period.event if _has_an_end(look, name) else None,
     }
 
 
-def _look(bank: Bank, only: str | None) -> tuple[dict[str, Standing], dict[str, Period]]:
-    """Return where the accounts stand, and the period of each of them, or of one."""
+def _look_at(bank: Bank, name: str) -> _Look:
+    look = _look(bank, name)
+    if name not in look.standings:
+        raise no_such_account(name)
+    return look
+
+
+def _look(bank: Bank, only: str | None) -> _Look:
+    """Look at all accounts, or at one."""
     with reading(bank.database) as reader:
         standings = read.standings_of(reader, only)
-    return standings, _periods(bank, standings)
+    return _with_periods(bank, standings)
+
+
+def _with_periods(bank: Bank, standings: Mapping[str, Standing]) -> _Look:
+    with reading(bank.database) as reader:
+        dated = grants.find_dated_totals(reader)
+    return _Look(dict(standings), _periods(bank, standings), dated)
 
 
 def _periods(bank: Bank, standings: Mapping[str, Standing]) -> dict[str, Period]:
@@ -148,20 +171,25 @@ def _period(bank: Bank, standing: Standing, today: str) -> Period:
     return calendar.period(started_on, length_days=length_days, today=today)
 
 
-def _has_an_end(standing: Standing) -> bool:
-    """Tell whether the end of its period means anything: not without a limit, nor with nothing."""
-    return bool(standing.limit)
+def _has_an_end(look: _Look, name: str) -> bool:
+    """Tell whether the end of its period means anything.
+
+    It does not without a limit, nor where all that an account has ends when its grants do.
+    """
+    limit = look.standings[name].limit
+    return limit is not None and limit != look.dated.get(name, 0)
 
 
 def _events(bank: Bank, kinds: Sequence[str], standings: Mapping[str, Standing]) -> notices.Events:
     """Return what of some kinds of event is so of the periods of accounts."""
+    look = _with_periods(bank, standings)
     return {
         (name, period.event): {
             "period_started_on": standings[name].account.period_started_on,
             "period_ends_on": period.last_day.isoformat(),
         }
-        for name, period in _periods(bank, standings).items()
-        if period.event is not None and period.event in kinds and _has_an_end(standings[name])
+        for name, period in look.periods.items()
+        if period.event is not None and period.event in kinds and _has_an_end(look, name)
     }
 
 
@@ -196,17 +224,12 @@ def _start(bank: Bank, writer: Writer, name: str) -> bool:
 
 
 def _holds(
-    bank: Bank,
-    standings: Mapping[str, Standing],
-    names: Iterable[str],
-    ended: Mapping[str, str],
-    *,
-    is_on: bool,
+    bank: Bank, look: _Look, ended: Mapping[str, str], *, is_on: bool
 ) -> dict[str, str | None]:
     """Return which holds that are there because a period is over are to be changed, and to what."""
     wanted: dict[str, str | None] = {}
-    for name in names:
-        reason = standings[name].account.hold_reason
+    for name, standing in look.standings.items():
+        reason = standing.account.hold_reason
         if name in ended and bank.settings.on_end == "hold":
             why = calendar.hold_reason(ended[name])
             # One that is held by hand has its reason.
