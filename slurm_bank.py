@@ -80,7 +80,7 @@ Options:
   --end DAY      the first one that does not belong to it any more (grant, renew)
   --kind TEXT    what a grant is for (grant, renew)
   --carry PERCENT  how much of what is unused at its end goes on in one that follows (grant, renew)
-  --grant NUMBER   which of the account's grants (deposit, withdraw)
+  --grant NUMBER   which of the account's grants (deposit, withdraw, renew)
   --cluster NAME   where it was used (refund, adjust)
   --yes          do not ask (delete, restore, repopulate, import)
   --force        delete an account that has something left; give one more than the account above

@@ -26,7 +26,7 @@ _OPTIONS = {
     },
     "renew": {
         *("--dry-run", "--reason", "--key", "--force"),
-        *("--start", "--end", "--kind", "--carry"),
+        *("--start", "--end", "--kind", "--carry", "--grant"),
     },
     "reset_usage": {"--dry-run", "--reason", "--key"},
     "hold": {"--dry-run", "--reason", "--key"},

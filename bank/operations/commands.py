@@ -101,10 +101,7 @@ def do(
         answer = _post(bank, command, content, act)
     if command.dry_run:
         return answer
-    # A reset of RawUsage changes what Slurm counts for all above and below as well.
-    is_reset = command.verb == "reset_usage" or resets_on_top_up(bank, command)
-    is_wide = command.to is not None or (is_reset and bank.settings.enforcement == "limit")
-    only = None if is_wide else command.account
+    only = None if _is_wide(bank, command) else command.account
     has_followed = enforce_soon(bank, command.accounts, only=only)
     with reading(bank.database) as reader:
         state = describe(bank, reader, command.account)
@@ -116,6 +113,16 @@ def do(
     if answer["is_repeat"]:
         return {**answer, **{what: state[what] for what in ("held", "is_held") if what in state}}
     return {**answer, **state}
+
+
+def _is_wide(bank: Bank, command: Command) -> bool:
+    """Tell whether more accounts than the one named may have to be held or released."""
+    # A reset of RawUsage changes what Slurm counts for all above and below as well.
+    is_reset = command.verb == "reset_usage" or resets_on_top_up(bank, command)
+    if is_reset and bank.settings.enforcement == "limit":
+        return True
+    # What an account has used counts for those above it.
+    return command.to is not None or command.verb in ("refund", "adjust")
 
 
 def _content(command: Command) -> list[Any]:

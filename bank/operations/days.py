@@ -64,8 +64,20 @@ def same_span_after(start_at: int, end_at: int) -> int:
 
     Example:
         From 2027-01-01 to 2028-01-01: 2029-01-01.
+
+    Raises:
+        InputError: no calendar goes so far.
     """
-    start, end = _local(start_at), _local(end_at)
+    try:
+        return _same_span_after(_local(start_at), _local(end_at))
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"what follows {day_text(end_at)} and is as long ends after the year 9999: say --start"
+            " and --end"
+        ) from error
+
+
+def _same_span_after(start: datetime, end: datetime) -> int:
     months = (end.year - start.year) * 12 + end.month - start.month
     if months > 0 and (start.day, start.time()) == (end.day, end.time()):
         year, month = divmod(end.year * 12 + end.month - 1 + months, 12)

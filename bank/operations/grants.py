@@ -11,7 +11,7 @@ from bank.operations.commands import Command, do, standing_of
 from bank.operations.days import day_text, same_span_after, zone_name
 from bank.operations.grant_dates import CARRY_OVER, turn
 from bank.operations.looking import no_such_account
-from bank.operations.movements import refuse_nothing, refuse_too_much
+from bank.operations.movements import before_opening, refuse_nothing, refuse_too_much
 from bank.operations.periods import Opening
 from bank.store import grants as rows
 from bank.store import read
@@ -28,20 +28,9 @@ def grant(bank: Bank, command: Command) -> dict[str, Any]:
         InputError: the span is reversed, or over.
         Refusal: Slurm has no such account, or the one above it has less.
     """
-    assert command.start_at is not None
-    assert command.end_at is not None
-    if command.end_at <= command.start_at:
-        raise InputError(
-            f"--end {day_text(command.end_at)} is not after --start {day_text(command.start_at)}:"
-            " a grant is from its start until before its end"
-        )
-    if command.end_at <= bank.clock():
-        raise InputError(
-            f"--end {day_text(command.end_at)} is over: a grant that has ended gives nothing"
-        )
     with reading(bank.database) as reader:
         is_open = read.standing(reader, command.account) is not None
-    return do(bank, command, _grant, before=None if is_open else shares.placed_in_slurm)
+    return do(bank, command, _grant, before=None if is_open else before_opening)
 
 
 def _grant(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
@@ -54,10 +43,18 @@ def _grant(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
 def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     """Promise a grant, put it in force where it has started, and return what it is."""
     account = standing_of(writer, command.account).account
+    now = bank.clock()
+    _refuse_span(command, now)
+    kind = command.kind or KIND
+    if _is_carried_over(kind):
+        raise InputError(
+            f"--kind {kind!r} is what the bank itself says of what is carried over: say it"
+            " otherwise"
+        )
     promised = Grant(
         0,
         account.name,
-        command.kind or KIND,
+        kind,
         command.start_at or 0,
         command.end_at,
         PROMISED,
@@ -67,13 +64,33 @@ def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
         carry_percent=_carry_percent(bank, command),
         is_dated=1,
     )
-    now = bank.clock()
     given = rows.promise(writer, promised, actor=bank.actor, reason=command.reason, now=now)
     turn(bank, writer, [account.name], at=now)
     refuse_too_much(writer, account)
     shares.refuse_larger(writer, command, account.name)
     made = rows.find(writer, given.grant_id)
     return {"grant": _shown(made, given.promised, 0, zone_name())}
+
+
+def _refuse_span(command: Command, now: int) -> None:
+    """Refuse a span that is none.
+
+    Raises:
+        InputError: it is reversed, or over.
+    """
+    assert command.start_at is not None
+    assert command.end_at is not None
+    start, end = day_text(command.start_at), day_text(command.end_at)
+    if command.end_at <= command.start_at:
+        raise InputError(
+            f"--end {end} is not after --start {start}: a grant is from its start until before its"
+            " end"
+        )
+    if command.end_at <= now:
+        raise InputError(
+            f"a grant from {start} until before {end} is over and gives nothing: say --start and"
+            " --end"
+        )
 
 
 def _carry_percent(bank: Bank, command: Command) -> int:
@@ -83,42 +100,32 @@ def _carry_percent(bank: Bank, command: Command) -> int:
 
 
 def renew(bank: Bank, command: Command) -> dict[str, Any]:
-    """Give an account the grant that follows its last one: as much, as long and of the same kind.
+    """Give an account the grant that follows: as much, as long and of the same kind.
+
+    It follows the one that is named, or the one that ends last.
 
     Raises:
-        Refusal: it has had no grant with dates, or is not open.
-        InputError: the end is not after the start.
+        Refusal: it has had no such grant with dates, or is not open.
+        InputError: the span is reversed, over, or only half given.
     """
     return do(bank, command, _renew)
 
 
 def _renew(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     account = standing_of(writer, command.account).account
-    before = _last(rows.find_all(writer, account.account_id))
-    if before is None:
-        raise Refusal(
-            "no_such_grant",
-            f"Account {account.name} has had no grant with dates: give it one with 'grant"
-            f" {account.name} SU --start DAY --end DAY'",
-        )
+    before = _renewable(command, rows.find_all(writer, account.account_id))
     assert before.end_at is not None
-    start_at = before.end_at if command.start_at is None else command.start_at
-    if command.end_at is not None:
-        end_at = command.end_at
-    elif command.start_at is None:
-        end_at = same_span_after(before.start_at, before.end_at)
-    else:
+    if command.start_at is not None and command.end_at is None:
         raise InputError("renew with --start needs --end as well")
-    if end_at <= start_at:
-        raise InputError(
-            f"--end {day_text(end_at)} is not after {day_text(start_at)}, where the grant starts"
-        )
+    end_at = command.end_at
+    if end_at is None:
+        end_at = same_span_after(before.start_at, before.end_at)
     amount = command.amount
     if amount is None:
         amount = before.promised or rows.given(writer, before)
     following = command._replace(
         amount=amount,
-        start_at=start_at,
+        start_at=before.end_at if command.start_at is None else command.start_at,
         end_at=end_at,
         kind=command.kind or before.kind,
         carry_percent=(
@@ -128,14 +135,36 @@ def _renew(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     return _give(bank, writer, following)
 
 
-def _last(found: list[Grant]) -> Grant | None:
-    """Return the grant with dates that ends last, but for what was only carried over."""
-    dated = [
-        (one.end_at, one.grant_id, one)
-        for one in found
-        if one.is_dated and not one.kind.startswith(f"{CARRY_OVER} ")
-    ]
-    return max(dated)[2] if dated else None
+def _is_carried_over(kind: str) -> bool:
+    return kind.startswith(f"{CARRY_OVER} ")
+
+
+def _renewable(command: Command, found: list[Grant]) -> Grant:
+    """Return the grant that is named, or the one with dates that ends last.
+
+    What was only carried over is not given again.
+
+    Raises:
+        Refusal: there is none.
+    """
+    dated = {one.grant_id: one for one in found if one.is_dated and not _is_carried_over(one.kind)}
+    name, wanted = command.account, command.grant_id
+    if not dated:
+        raise Refusal(
+            "no_such_grant",
+            f"Account {name} has had no grant with dates: give it one with 'grant {name} SU"
+            " --start DAY --end DAY'",
+        )
+    if wanted is None:
+        return max(dated.values(), key=lambda one: (one.end_at or 0, one.grant_id))
+    if wanted not in dated:
+        known = ", ".join(str(number) for number in dated)
+        raise Refusal(
+            "no_such_grant",
+            f"Account {name} has no grant {wanted} that can be renewed; it has had {known}:"
+            f" 'grants {name}' shows them",
+        )
+    return dated[wanted]
 
 
 def grants(bank: Bank, name: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from bank.operations.periods import Opening, given
 from bank.policy.periods import is_held_for
 from bank.store import accounts, grants, limits, read
 from bank.store.accounts import Account
-from bank.store.connect import Writer
+from bank.store.connect import Reader, Writer
 from bank.store.grants import Grant
 from bank.store.post import post
 from bank.store.read import Standing
@@ -31,7 +31,7 @@ def insert(bank: Bank, command: Command) -> dict[str, Any]:
     Raises:
         Refusal: it is open already, Slurm has no such account, or the one above it has less.
     """
-    return do(bank, command, _insert, before=_before_insert)
+    return do(bank, command, _insert, before=before_opening)
 
 
 def add(bank: Bank, command: Command) -> dict[str, Any]:
@@ -102,7 +102,13 @@ def delete(bank: Bank, command: Command) -> dict[str, Any]:
     return do(bank, command, _delete, before=read_meters_before)
 
 
-def _before_insert(bank: Bank, command: Command) -> Command:
+def before_opening(bank: Bank, command: Command) -> Command:
+    """Ask Slurm what must be known before an account is opened.
+
+    Raises:
+        Refusal: no cluster has it.
+        BankError: its use until now is not to count, and a cluster could not be read.
+    """
     placed = shares.placed_in_slurm(bank, command)
     return read_meters_before(bank, placed) if bank.settings.usage_baseline == "now" else placed
 
@@ -133,6 +139,12 @@ def refuse_nothing(command: Command) -> int:
     return command.amount
 
 
+def promised_to(reader: Reader, account: Account) -> int:
+    """Return what an account is given by grants that have not started: billing-seconds."""
+    living = grants.find_living(reader, account.account_id)
+    return sum(grant.promised for grant in living)
+
+
 def refuse_too_much(writer: Writer, account: Account) -> None:
     """Refuse what would give an account more than a limit can be.
 
@@ -144,8 +156,7 @@ def refuse_too_much(writer: Writer, account: Account) -> None:
     """
     after = accounts.find(writer, account.name)
     assert after is not None
-    promised = sum(grant.promised for grant in grants.find_living(writer, account.account_id))
-    if after.books.granted + promised >= MAX_SU * BILLING_SECONDS_PER_SU:
+    if after.books.granted + promised_to(writer, account) >= MAX_SU * BILLING_SECONDS_PER_SU:
         raise Refusal(
             "too_much",
             f"Account {account.name} has {format_su(account.books.granted)} SUs, and with that it"
@@ -226,6 +237,7 @@ def _modify(bank: Bank, writer: Writer, command: Command) -> None:
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=command.reason, now=now)
     if command.amount is not None:
         set_limit(bank, writer, command, account, command.amount)
+        refuse_too_much(writer, account)
         shares.refuse_smaller(writer, command, account.name)
     shares.refuse_larger(writer, command, account.name)
 
@@ -353,8 +365,11 @@ def _hold(bank: Bank, writer: Writer, command: Command) -> None:
 
 def _delete(bank: Bank, writer: Writer, command: Command) -> None:
     standing = standing_of(writer, command.account)
-    if (standing.left is None or standing.left > 0) and not command.force:
+    promised = promised_to(writer, standing.account)
+    if (standing.left is None or standing.left > 0 or promised) and not command.force:
         left = "no limit" if standing.left is None else f"{format_su(standing.left)} SUs left"
+        if promised:
+            left += f" and {format_su(promised)} promised"
         raise Refusal(
             "not_empty",
             f"Account {command.account} has {left}: withdraw them first, or delete it with --force",

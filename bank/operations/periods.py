@@ -149,6 +149,7 @@ def close_account(
     fields: dict[str, accounts.Value] = {
         "is_open": False,
         "is_unlimited": False,
+        "credit": 0,
     }
     # An account that was out of SUs must not run for nothing once nobody watches it. A hold by hand
     # stays one until release_hold.
@@ -205,6 +206,10 @@ def start(
         "grant_id": grant_id,
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=reason, now=now)
-    for number, amount in (*again, (grant_id, base.granted)):
-        drafts = given(bank, account.name, amount, number, reason=reason, key=key)
-        post(writer, drafts, now=now)
+    drafts = [
+        draft._replace(reference=grants.GIVEN_ANEW)
+        for number, amount in again
+        for draft in given(bank, account.name, amount, number, reason=reason, key=key)
+    ]
+    drafts += given(bank, account.name, base.granted, grant_id, reason=reason, key=key)
+    post(writer, drafts, now=now)

@@ -2,16 +2,28 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bank.errors import InputError, Refusal
-from bank.operations import corrections, grants, movements, transfers, upkeep
+from bank.ledger.amounts import MAX_SU
+from bank.operations import (
+    corrections,
+    dates,
+    differences,
+    dumps,
+    grants,
+    looking,
+    movements,
+    transfers,
+    upkeep,
+)
 from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
 from bank.operations.days import day_text, moment, same_span_after
-from bank.operations.enforcement import enforce
+from bank.operations.enforcement import enforce, run_pass
 from bank.store import read
 from bank.store.connect import reading
 from bank.store.read import Standing
@@ -95,6 +107,13 @@ def entries(bank: Bank, name: str = "test1") -> list[tuple[str, float]]:
             name=name,
         )
     return [(kind, amount / SU) for kind, amount in rows]
+
+
+def written(bank: Bank) -> list[bytes]:
+    """Return every byte of the database, which any commit changes."""
+    known = Path(bank.settings.database)
+    files = [known, known.with_name(f"{known.name}-wal")]
+    return [file.read_bytes() if file.exists() else b"" for file in files]
 
 
 @pytest.fixture
@@ -599,3 +618,451 @@ def test_one_that_the_bank_has_not_seen_is_looked_up_in_slurm(bank: Bank, fake: 
     with pytest.raises(Refusal, match="deep would have 11 SUs, and dept above it"):
         give(bank, "deep", 11, JAN, FEB)
     do(bank, "insert", "deep", 10)
+
+
+# -- what jobs that run may still use ----------------------------------------------------------
+
+
+def test_jobs_that_began_since_the_last_pass_are_seen_where_a_grant_ends(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR)
+    fake.running["test1"] = 20 * 60
+    go(FEB)
+    assert (has(bank), states(bank)) == ((20, 0), [("ending", 20)])
+    # What those that were known have used since is paid from it as well.
+    fake.running["test1"] = 5 * 60
+    go(FEB + HOUR, 15)
+    assert (has(bank), states(bank)) == ((20, 15), [("ending", 5)])
+
+
+def test_what_jobs_may_use_is_kept_once_whatever_ends(bank: Bank, fake: FakeSlurm, go: Go) -> None:
+    do(bank, "insert", "test1", 10)
+    give(bank, "test1", 50, JAN, FEB)
+    give(bank, "test1", 50, JAN, FEB)
+    give(bank, "test1", 15, JAN, FEB - 1)
+    fake.running["test1"] = 20 * 60
+    go(JAN + HOUR)
+    go(FEB)
+    assert states(bank) == [("ending", 5), ("over", 0), ("ending", 15)]
+    assert standing(bank).available == 10 * SU
+    with pytest.raises(Refusal, match="available are 10 "):
+        do(bank, "withdraw", "test1", 11)
+
+
+def test_while_jobs_run_on_nothing_is_written(bank: Bank, fake: FakeSlurm, go: Go) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 20 * 60
+    go(JAN + HOUR)
+    go(FEB)
+    before = written(bank)
+    go(FEB + HOUR)
+    assert written(bank) == before
+    fake.running["test1"] = 19 * 60
+    go(FEB + 2 * HOUR)
+    assert written(bank) != before
+    go(FEB + 3 * HOUR)
+    assert states(bank) == [("ending", 19)]
+
+
+def test_what_ends_later_of_what_was_kept_is_carried_over_too(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB, carry_percent=50)
+    fake.running["test1"] = 20 * 60
+    go(JAN + HOUR, 10)
+    go(FEB)
+    assert (has(bank), states(bank)) == ((40, 10), [("ending", 20), ("in force", 10)])
+    fake.running["test1"] = 0
+    go(FEB + HOUR, 4)
+    go(FEB + 2 * HOUR)
+    assert (has(bank), states(bank)) == ((18, 0), [("over", 0), ("in force", 18)])
+
+
+# -- what is settled, and what is not ----------------------------------------------------------
+
+
+def test_what_was_settled_and_closed_is_forgotten(bank: Bank, go: Go) -> None:
+    bank = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, MAR)
+    go(JAN + HOUR, 20)
+    # From here on the longer one has paid 20, whatever else starts.
+    give(bank, "test1", 50, JAN + HOUR, FEB)
+    do(bank, "add", "test1", 1)
+    assert (has(bank), states(bank)) == ((81, 0), [("in force", 30), ("in force", 50)])
+    go(JAN + 2 * HOUR, 10)
+    assert states(bank) == [("in force", 30), ("in force", 40)]
+
+
+def test_what_a_grant_is_given_anew_in_a_new_period_is_not_renewed_twice(
+    bank: Bank, go: Go
+) -> None:
+    do(bank, "insert", "test1", 100)
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 70)
+    do(bank, "reset_usage", "test1")
+    do(bank, "renew", "test1")
+    dated = [one for one in grants.grants(bank, "test1") if one["carry_percent"] is not None]
+    assert [one["given_su"] for one in dated] == ["50", "50"]
+
+
+def test_top_ups_that_book_use_off_leave_each_grant_what_it_has_left(bank: Bank, go: Go) -> None:
+    bank = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
+    do(bank, "insert", "test1", 10)
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 55)
+    do(bank, "add", "test1", 7)
+    assert (has(bank), states(bank)) == ((12, 0), [("in force", 0)])
+    go(FEB)
+    assert has(bank) == (12, 0)
+
+
+@pytest.mark.parametrize("back", [0, 20, 50])
+def test_a_grant_ends_after_a_child_whose_use_it_paid_has_moved_away(
+    bank: Bank, fake: FakeSlurm, calendar: Calendar, back: int
+) -> None:
+    association = fake.add_user("proj")
+    fake.add_account("other")
+    for name in ("dept", "proj", "other"):
+        do(bank, "insert", name, 100)
+    fake.use(association, 20 * SU)
+    enforce(bank)
+    give(bank, "dept", 50, JAN, FEB)
+    fake.use(association, 30 * SU)
+    enforce(bank)
+    assert (has(bank, "dept"), states(bank, "dept")) == ((150, 50), [("in force", 20)])
+    if back:
+        do(bank, "refund", "proj", back)
+    fake.parents["proj"] = "other"
+    enforce(bank)
+    assert (has(bank, "dept"), states(bank, "dept")) == ((150, 0), [("in force", 50)])
+    assert has(bank, "other") == (100, 50 - back)
+    calendar.now = FEB
+    enforce(bank)
+    assert has(bank, "dept") == (100, 0)
+    fake.parents["proj"] = "dept"
+    enforce(bank)
+    assert has(bank, "dept") == (100, 50 - back)
+
+
+def test_an_account_that_owes_is_paid_for_by_what_it_is_given_for_a_time(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "dept", 0)
+    do(bank, "set_credit", "test1", 40)
+    do(bank, "transfer", "test1", 30, to="dept")
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 25)
+    assert (has(bank), states(bank), standing(bank).available) == (
+        (20, 25),
+        [("in force", 25)],
+        35 * SU,
+    )
+    go(FEB)
+    # What it has not used goes back, and what it owes stays.
+    assert (has(bank), standing(bank).available) == ((-30, 0), 10 * SU)
+    assert not fake.limits["test1"]
+    do(bank, "modify", "test1", 5)
+    assert has(bank) == (5, 0)
+
+
+def test_an_unlimited_account_has_grants_that_end(bank: Bank, fake: FakeSlurm, go: Go) -> None:
+    do(bank, "insert", "test1", None)
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 70)
+    assert (states(bank), fake.limits["test1"]) == ([("in force", 0)], {})
+    go(FEB)
+    assert (has(bank), fake.limits["test1"]) == ((0, 20), {})
+
+
+# -- more of what is refused, and of what is not -----------------------------------------------
+
+
+def test_what_is_closed_has_no_credit_when_it_is_opened_again(bank: Bank) -> None:
+    do(bank, "insert", "test1", 10)
+    do(bank, "set_credit", "test1", 5)
+    do(bank, "delete", "test1", force=True)
+    do(bank, "insert", "test1", 10)
+    assert standing(bank).available == 10 * SU
+
+
+def test_an_account_that_is_promised_something_is_closed_only_with_force(bank: Bank) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, FEB, MAR)
+    with pytest.raises(Refusal, match="has 0 SUs left and 50 promised"):
+        do(bank, "delete", "test1")
+    do(bank, "delete", "test1", force=True)
+
+
+def test_a_limit_and_what_is_promised_are_together_no_more_than_a_limit_can_be(bank: Bank) -> None:
+    do(bank, "insert", "test1", 1)
+    give(bank, "test1", MAX_SU // 2, FEB, MAR)
+    for verb in ("modify", "add", "deposit"):
+        with pytest.raises(Refusal, match="give less"):
+            do(bank, verb, "test1", MAX_SU // 2)
+    with pytest.raises(Refusal, match="give less"):
+        give(bank, "test1", MAX_SU // 2, FEB, MAR)
+
+
+def test_an_account_that_a_grant_opens_counts_from_now_where_the_site_says_so(
+    bank: Bank, fake: FakeSlurm, meter: int
+) -> None:
+    bank = bank._replace(settings=bank.settings._replace(usage_baseline="now"))
+    do(bank, "insert", "test1", 10)
+    do(bank, "delete", "test1", force=True)
+    fake.use(meter, 30 * SU)
+    give(bank, "test1", 50, JAN, FEB)
+    assert has(bank) == (50, 0)
+
+
+def test_a_repeat_is_an_answer_also_when_the_grant_is_over(bank: Bank, calendar: Calendar) -> None:
+    give(bank, "test1", 50, JAN, FEB, key="a")
+    calendar.now = FEB
+    command = Command("grant", "test1", 50 * SU, key="a", start_at=JAN, end_at=FEB)
+    assert grants.grant(bank, command)["is_repeat"]
+
+
+def test_a_grant_that_would_be_over_is_not_renewed(bank: Bank, calendar: Calendar) -> None:
+    give(bank, "test1", 50, JAN, FEB)
+    calendar.now = APR
+    with pytest.raises(InputError, match="from 2027-02-01 until before 2027-03-01 is over"):
+        do(bank, "renew", "test1")
+    with pytest.raises(InputError, match="--start needs --end"):
+        do(bank, "renew", "test1", start_at=APR)
+    do(bank, "renew", "test1", end_at=APR + HOUR)
+    assert states(bank) == [("over", 0), ("in force", 50)]
+
+
+def test_a_grant_whose_successor_no_calendar_has_is_not_renewed(bank: Bank) -> None:
+    give(bank, "test1", 50, JAN, moment("9000-01-01", ""))
+    with pytest.raises(InputError, match="after the year 9999"):
+        do(bank, "renew", "test1")
+
+
+def test_the_grant_that_is_named_is_renewed(bank: Bank) -> None:
+    first = give(bank, "test1", 50, JAN, FEB)
+    give(bank, "test1", 60, JAN, MAR)
+    do(bank, "renew", "test1", grant_id=first)
+    assert [one["given_su"] for one in grants.grants(bank, "test1")[1:]] == ["50", "60", "50"]
+    with pytest.raises(Refusal, match=f"no grant {first - 1} that can be renewed; it has had"):
+        do(bank, "renew", "test1", grant_id=first - 1)
+    do(bank, "insert", "dept", 1)
+    with pytest.raises(Refusal, match="has had no grant with dates"):
+        do(bank, "renew", "dept")
+
+
+def test_what_was_carried_over_is_not_renewed_nor_called_so_by_others(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB, carry_percent=100)
+    go(FEB)
+    do(bank, "renew", "test1")
+    assert states(bank) == [("over", 0), ("in force", 50), ("in force", 50)]
+    with pytest.raises(InputError, match="is what the bank itself says"):
+        give(bank, "test1", 1, FEB, MAR, kind="carry-over 2")
+
+
+def test_an_account_that_owes_is_never_written_as_one_without_limit(
+    bank: Bank, tmp_path: Path
+) -> None:
+    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "dept", 5)
+    do(bank, "set_credit", "test1", 1)
+    do(bank, "transfer", "test1", 1, to="dept")
+    give(bank, "dept", 5, JAN, FEB)
+    exported = dumps.export_csv(bank, str(tmp_path / "grants.csv"))
+    assert exported["notes"] == ["not in it: test1, which owe SUs; 'backup' copies all"]
+    assert "test1" not in (tmp_path / "grants.csv").read_text()
+    dumped = dumps.dump_json(bank, str(tmp_path / "dump.json"))
+    assert dumped["notes"] == [
+        f"not in it: {what}; 'backup' copies all"
+        for what in ("what is owed of test1", "the credit of test1", "the dates of grants of dept")
+    ]
+    plan = differences.plan_repopulate(bank, "repopulate_json", dumped["file"], reason="")
+    assert plan.differences == []
+
+
+@pytest.mark.parametrize("on_end", ["hold", "renew", "report"])
+def test_a_period_has_no_end_where_grants_with_dates_are_all_there_is(
+    bank: Bank, fake: FakeSlurm, go: Go, on_end: str
+) -> None:
+    bank = bank._replace(
+        settings=bank.settings._replace(check_dates=True, on_end=on_end, proposal_length_days=30)
+    )
+    give(bank, "test1", 50, JAN, APR)
+    go(JAN + HOUR, 5)
+    bank.clock.now = MAR  # type: ignore[attr-defined]
+    assert dates.describe(bank, "test1")["has_end"] is False
+    enforce(bank)
+    assert not fake.limits["test1"]
+    with reading(bank.database) as reader:
+        assert reader.query("SELECT event FROM notice WHERE event LIKE 'period%'") == []
+    do(bank, "add", "test1", 1)
+    assert dates.describe(bank, "test1")["has_end"] is True
+    enforce(bank)
+    assert bool(fake.limits["test1"]) == (on_end == "hold")
+
+
+def test_a_refund_of_a_child_releases_the_account_above_it_at_once(
+    bank: Bank, fake: FakeSlurm
+) -> None:
+    association = fake.add_user("proj")
+    for name in ("dept", "proj"):
+        do(bank, "insert", name, 10)
+    fake.use(association, 12 * SU)
+    enforce(bank)
+    assert fake.limits["dept"]
+    do(bank, "refund", "proj", 3)
+    assert not fake.limits["dept"]
+    do(bank, "adjust", "proj", 1, reason="on the test nodes")
+    assert fake.limits["dept"]
+
+
+# -- rehearsed ---------------------------------------------------------------------------------
+
+
+def test_a_pass_that_is_rehearsed_says_what_grants_that_are_due_will_do(
+    bank: Bank, fake: FakeSlurm, calendar: Calendar, meter: int
+) -> None:
+    for name in ("test1", "dept", "proj"):
+        do(bank, "insert", name, 0, force=True)
+    give(bank, "test1", 50, JAN, FEB)
+    give(bank, "dept", 50, FEB, MAR)
+    give(bank, "proj", 10, FEB, MAR, force=True)
+    association = fake.add_user("proj")
+    enforce(bank)
+    assert (bool(fake.limits["test1"]), bool(fake.limits["dept"])) == (False, True)
+    calendar.now = FEB
+    fake.use(association, 12 * SU)
+    fake.use(meter, 1)
+    before = written(bank)
+    outcome = run_pass(bank, dry_run=True)
+    (done,) = outcome.passes
+    assert written(bank) == before
+    real = run_pass(bank)
+    assert real.notes == outcome.notes
+    assert len(real.notes) == 3
+    assert (done.held_now, done.released) == (["test1"], ["dept"])
+    assert real.passes == [done]
+
+
+def test_a_renewal_that_is_rehearsed_leaves_grants_with_dates_what_they_have_left(
+    bank: Bank, fake: FakeSlurm, calendar: Calendar, meter: int
+) -> None:
+    bank = bank._replace(
+        settings=bank.settings._replace(
+            check_dates=True, on_end="renew", proposal_length_days=30, enforcement="limit"
+        )
+    )
+    do(bank, "insert", "test1", 10)
+    give(bank, "test1", 50, JAN, APR)
+    calendar.now = FEB
+    fake.use(meter, 45 * SU)
+    (rehearsed,) = run_pass(bank, dry_run=True).passes
+    (done,) = run_pass(bank).passes
+    assert has(bank) == (15, 0)
+    assert (rehearsed.limited, rehearsed.held) == (done.limited, done.held)
+    fake.use(meter, 20 * SU)
+    calendar.now = MAR + 120 * HOUR
+    (rehearsed,) = run_pass(bank, dry_run=True).passes
+    (done,) = run_pass(bank).passes
+    assert has(bank) == (10, 0)
+    assert (rehearsed.limited, rehearsed.held) == (done.limited, done.held)
+
+
+@pytest.mark.parametrize(
+    ("verb", "su", "more"),
+    [
+        ("deposit", 5, {}),
+        ("withdraw", 5, {}),
+        ("transfer", 5, {"to": "dept"}),
+        ("refund", 5, {}),
+        ("adjust", 5, {"reason": "x"}),
+        ("adjust", -5, {"reason": "x"}),
+        ("set_credit", 5, {}),
+        ("grant", 5, {"start_at": JAN, "end_at": APR}),
+        ("grant", 5, {"start_at": FEB, "end_at": APR}),
+        ("renew", 5, {}),
+        ("reset_usage", None, {}),
+        ("delete", None, {"force": True}),
+    ],
+)
+def test_whatever_is_rehearsed_writes_nothing_and_answers_alike(
+    bank: Bank, fake: FakeSlurm, go: Go, verb: str, su: float | None, more: dict[str, Any]
+) -> None:
+    do(bank, "insert", "test1", 100)
+    do(bank, "insert", "dept", 10)
+    give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 20)
+    before, limits = written(bank), repr(fake.limits)
+    rehearsed = do(bank, verb, "test1", su, dry_run=True, key="k", **more)
+    assert (written(bank), repr(fake.limits)) == (before, limits)
+    done = do(bank, verb, "test1", su, key="k", **more)
+    assert rehearsed["is_dry_run"]
+    assert {**rehearsed, "is_dry_run": False} == done
+    assert not upkeep.verify(bank)
+
+
+# -- clocks and zones --------------------------------------------------------------------------
+
+
+def test_a_clock_that_was_set_back_undoes_nothing(bank: Bank, calendar: Calendar, go: Go) -> None:
+    do(bank, "insert", "test1", 10)
+    give(bank, "test1", 50, JAN, FEB)
+    give(bank, "test1", 30, FEB, MAR)
+    go(FEB, 5)
+    calendar.now = JAN + HOUR
+    go(JAN + HOUR, 2)
+    assert (has(bank), states(bank)) == ((40, 7), [("over", 0), ("in force", 23)])
+    go(MAR)
+    assert has(bank) == (10, 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "new_end"),
+    [
+        # The clock was put on, and back: days are those of the wall, however long they are.
+        ("2027-03-01", "2027-04-01", "2027-05-01"),
+        ("2027-03-21", "2027-03-28", "2027-04-04"),
+        ("2027-10-24", "2027-10-31", "2027-11-07"),
+        ("2027-10-30T12:00", "2027-10-31T12:00", "2027-11-01T12:00:00"),
+        ("2027-03-27T02:30", "2027-03-28T03:30", "2027-03-29T04:30:00"),
+    ],
+)
+def test_spans_over_a_change_of_the_clock(
+    start: str, end: str, new_end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    use_zone("Europe/Berlin")
+    assert day_text(same_span_after(moment(start, ""), moment(end, ""))) == new_end
+
+
+# -- told --------------------------------------------------------------------------------------
+
+
+def test_history_says_of_grants_what_people_can_read(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 100)
+    do(bank, "set_credit", "test1", 2.5)
+    go(JAN + HOUR, 5)
+    first = give(bank, "test1", 50, FEB, MAR, kind="INCITE")
+    go(FEB, 5)
+    give(bank, "test1", 7, FEB, APR)
+    do(bank, "withdraw", "test1", 3, grant_id=first)
+    go(MAR, 5)
+    told = [(one["kind"], one["reference"]) for one in looking.history(bank, "test1")]
+    span = "from 2027-02-01 until before 2027-03-01, INCITE"
+    after = f"{first + 1} in force, from 2027-02-01 until before 2027-04-01, allocation"
+    assert [one for one in told if one[0] in ("grant", "credit")] == [
+        ("credit", "2.5 SUs"),
+        ("grant", f"{first} of 50 SUs promised, {span}"),
+        ("grant", f"{first} in force, {span}"),
+        ("grant", after.replace("in force", "of 7 SUs promised")),
+        ("grant", after),
+        ("grant", f"{first} over, {span}"),
+    ]
+    assert not [kind for kind, _ in told if "changed" in kind]
