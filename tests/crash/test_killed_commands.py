@@ -28,17 +28,21 @@ class Case(NamedTuple):
 
     Attributes:
         prepare: commands that lead to where it begins.
-        command: what is killed; @ stands for the account.
+        command: what is killed; @ stands for the account, @to for another.
         settings: other than usual.
         has_used: whether the account has used something in Slurm, which the command sets to 0.
+        has_other: whether there is another account.
     """
 
     prepare: tuple[str, ...]
     command: str
     settings: dict[str, object] = {}  # noqa: RUF012 -- never changed
     has_used: bool = False
+    has_other: bool = False
 
 
+GIVEN_NOW = "grant @ 10 --start 2020-01-01 --end 2099-01-01"
+PROMISED = "grant @ 10 --start 2098-01-01 --end 2099-01-01"
 RESET: dict[str, object] = {"ON_TOP_UP": "reset"}
 CASES = {
     "insert": Case((), "insert @ 0"),
@@ -52,16 +56,26 @@ CASES = {
     "release_hold": Case(("insert @ 10", "hold @"), "release_hold @"),
     "delete": Case(("insert @ 0",), "delete @ --yes"),
     "delete_force": Case(("insert @ 10", "hold @"), "delete @ --yes --force"),
+    "deposit": Case(("insert @ 0",), "deposit @ 10"),
+    "set_credit": Case(("insert @ 0",), "set_credit @ 10"),
+    "transfer": Case((GIVEN_NOW, "insert @to 0"), "transfer @ @to 10", has_other=True),
+    "adjust": Case(("insert @ 10",), "adjust @ 5 --reason because"),
+    "refund": Case(("insert @ 10", "adjust @ 10 --reason because"), "refund @ 5"),
+    "grant": Case(("insert @ 0",), GIVEN_NOW),
+    "grant_promised": Case(("insert @ 0",), PROMISED),
+    "grant_opens": Case((), GIVEN_NOW),
+    "renew": Case((PROMISED,), "renew @"),
 }
 
 
 def words(text: str, account: str) -> list[str]:
-    return [account if word == "@" else word for word in text.split()]
+    named = {"@": account, "@to": f"{account}to"}
+    return [named.get(word, word) for word in text.split()]
 
 
 def essence(world: World, account: str) -> dict[str, Any]:
     """Return all that is on record of an account and in Slurm, without times, names and numbers."""
-    limit, raw = world.slurm()[account]
+    raw = world.slurm()[account][1]
     (used_ever,) = world.query("SELECT coalesce(sum(booked), 0) FROM reading")[0]
 
     rest = GIVEN - used_ever
@@ -77,20 +91,31 @@ def essence(world: World, account: str) -> dict[str, Any]:
     return {
         "account": rows(
             "SELECT is_open, credit_limit IS NULL, hold_reason IS NULL, granted, used,"
-            " entry_count, change_count FROM account"
+            " entry_count, change_count, credit FROM account ORDER BY name"
         ),
         "entries": rows(
             "SELECT kind, source, target, CASE WHEN kind = 'expiry' THEN 0 ELSE amount"
-            " END, idempotency_key, leg FROM entry ORDER BY seq"
+            " END, idempotency_key, leg FROM entry ORDER BY account_id, seq"
         ),
-        "changes": rows("SELECT field, old IS NULL, new IS NULL FROM account_change ORDER BY seq"),
+        "changes": rows(
+            "SELECT field, old IS NULL, new IS NULL FROM account_change ORDER BY account_id, seq"
+        ),
         "keys": rows("SELECT idempotency_key FROM request"),
-        "grants": rows("SELECT kind, end_at IS NULL FROM allocation_grant ORDER BY grant_id"),
-        "limits": rows("SELECT original, intent, confirmed_at IS NULL FROM slurm_limit"),
+        "grants": rows(
+            "SELECT kind, end_at IS NULL, state, granted, promised FROM allocation_grant"
+            " ORDER BY grant_id"
+        ),
+        "limits": rows(
+            "SELECT original, intent, confirmed_at IS NULL FROM slurm_limit ORDER BY account"
+        ),
         "resets": rows("SELECT 1 FROM usage_reset"),
         "readings": rows("SELECT seq, raw, cause, booked FROM reading ORDER BY seq"),
         "shown": rows("SELECT su_limit_hrs FROM sbank"),
-        "slurm": [(limit, raw > 0)],
+        "slurm": [
+            (limit, raw > 0)
+            for name, (limit, raw) in sorted(world.slurm().items())
+            if name in (account, f"{account}to")
+        ],
     }
 
 
@@ -107,7 +132,9 @@ class Stage:
         self.accounts = [f"{name}{number}" for number in range(25 if case.has_used else 1)]
         self.ready: list[str] = []
         self.account = self.accounts[0]
-        self.limit: int | None = ORIGINAL
+        if case.has_other:
+            self.accounts.append(f"{self.account}to")
+        self.limits: dict[str, int | None] = {}
         users = ["lab-ada"] if case.has_used else []
         world.lab.make_accounts(self.accounts, users=users)
         for account in self.accounts:
@@ -134,22 +161,29 @@ class Stage:
                 path.unlink()
             for path, content in self.template.items():
                 path.write_bytes(content)
-            self._set_limit(self.limit)
+            self._set_limits()
             return self.account
         if self.case.has_used and not self.ready:
             self._use()
         self.account = self.ready.pop() if self.case.has_used else self.accounts[0]
         forget_database(world)
-        self._set_limit(ORIGINAL)
+        self.limits = dict.fromkeys(self._named(), ORIGINAL)
+        self._set_limits()
         for line in self.case.prepare:
             world.do(*words(line, self.account))
         self.template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
-        self.limit = world.limits()[self.account]
+        shown = world.limits()
+        self.limits = {name: shown[name] for name in self._named()}
         return self.account
 
-    def _set_limit(self, limit: int | None) -> None:
-        if self.world.limits()[self.account] != limit:
-            self.world.set_limit(self.account, -1 if limit is None else limit)
+    def _named(self) -> list[str]:
+        return self.accounts if self.case.has_other else [self.account]
+
+    def _set_limits(self) -> None:
+        shown = self.world.limits()
+        for name, limit in self.limits.items():
+            if shown[name] != limit:
+                self.world.set_limit(name, -1 if limit is None else limit)
 
 
 def heal(world: World, argv: list[str], account: str, order: str) -> dict[str, Any]:

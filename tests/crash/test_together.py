@@ -7,6 +7,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from bank.operations.bank import utc_text
 from tests.children import in_child, is_running, status_of
 from tests.crash import steps
 from tests.crash.steps import Ended
@@ -18,8 +21,15 @@ SECONDS = 12
 BUSY = 40
 
 
-def together(world: World, *commands: list[str]) -> list[Ended]:
-    """Run commands at the same time; all have asked what there is before the first one writes."""
+# The last step before the lock of the database is asked for, and the first of all.
+BEFORE_THE_LOCK, AT_THE_START = "PRAGMA synchronous", "open the database"
+
+
+def together(world: World, *commands: list[str], last: str = BEFORE_THE_LOCK) -> list[Ended]:
+    """Run commands at the same time; all have done a step before the first one goes on.
+
+    Where all of them only look until then, all have asked what there is before the first writes.
+    """
     ready, go = os.pipe(), os.pipe()
 
     def wait_for_all() -> None:
@@ -28,8 +38,6 @@ def together(world: World, *commands: list[str]) -> list[Ended]:
         # Ends when the parent closes its end, for all of them at once.
         os.read(go[0], 1)
 
-    # The last step before the lock is asked for.
-    last = "PRAGMA synchronous"
     waits = [steps.start(world.settings, argv, at=last, act=wait_for_all) for argv in commands]
     for _ in commands:
         os.read(ready[0], 1)
@@ -57,6 +65,80 @@ def test_twenty_withdrawals_at_once_take_what_is_there_and_no_more(
     assert all("available are 0.5" in text for text in refused), refused
     assert world.query("SELECT granted FROM account") == [(SU // 2,)]
     check_books(world)
+    check_slurm(world, lambda _: None)
+
+
+@pytest.mark.timeout(400)
+def test_twenty_transfers_at_once_give_what_is_there_and_no_more(lab: Lab, tmp_path: Path) -> None:
+    lab.make_accounts(["purse", "one", "other"])
+    world = make_world(lab, tmp_path, SLURM_TIMEOUT_SECONDS=100)
+    world.do("insert", "purse", "5.5")
+    world.do("grant", "purse", "2", "--start", "2020-01-01", "--end", "2099-01-01")
+    for name in ("one", "other"):
+        world.do("insert", name, "0")
+    commands = [["transfer", "purse", name, "1"] for name in ("one", "other") * 10]
+    ended = together(world, *commands)
+    assert statuses(ended) == {0: 7, 1: 13}, [one.err for one in ended]
+    assert all("available are 0.5" in one.err for one in ended if one.status == 1)
+    granted = dict(world.query("SELECT name, granted FROM account WHERE is_open"))
+    assert granted["purse"] == SU // 2
+    assert granted["one"] + granted["other"] == 7 * SU
+    # The dates went along, whoever was first.
+    dated = "SELECT sum(granted) FROM allocation_grant WHERE is_dated = 1"
+    assert world.query(dated) == [(2 * SU,)]
+    check_books(world)
+    assert world.run("enforce").status == 0
+    check_slurm(world, lambda _: None)
+
+
+@pytest.mark.timeout(400)
+def test_twenty_refunds_at_once_give_back_what_was_used_and_no_more(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.make_account("purse")
+    world = make_world(lab, tmp_path, SLURM_TIMEOUT_SECONDS=100)
+    world.do("insert", "purse", "5")
+    world.do("adjust", "purse", "7.5", "--reason", "a test")
+    ended = together(world, *[["refund", "purse", "1"]] * 20)
+    assert statuses(ended) == {0: 7, 1: 13}, [one.err for one in ended]
+    assert all("itself has used 0.5" in one.err for one in ended if one.status == 1)
+    assert world.query("SELECT used FROM account WHERE is_open") == [(SU // 2,)]
+    check_books(world)
+    assert world.run("enforce").status == 0
+    check_slurm(world, lambda _: None)
+
+
+@pytest.mark.timeout(400)
+def test_grants_that_are_due_are_turned_over_once_whoever_comes_first(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.make_accounts(["purse", "taker"])
+    world = make_world(lab, tmp_path, SLURM_TIMEOUT_SECONDS=100)
+    world.do("insert", "purse", "3")
+    world.do("insert", "taker", "0")
+    due_at = int(time.time()) + 10
+    due = utc_text(due_at * 1_000_000)
+    world.do("grant", "purse", "50", "--start", "2020-01-01", "--end", due)
+    world.do("grant", "purse", "4.5", "--start", due, "--end", "2099-01-01")
+    assert time.time() < due_at, "the machine is too slow for this test"
+    lab.wait_for(lambda: time.time() > due_at, "the grants to be due")
+    transfers = [["transfer", "purse", "taker", "1"]] * 12
+    # Those that ask nothing of Slurm before turn the grants over themselves.
+    deposits = [["deposit", "taker", "1"], ["deposit", "purse", "1", "--dry-run"]]
+    commands = [["enforce"], *transfers, *deposits, ["enforce"]]
+    ended = together(world, *commands, last=AT_THE_START)
+    # A pass may have found another one running.
+    assert {ended[0].status, ended[-1].status} <= {0, 75}
+    assert statuses(ended[1:13]) == {0: 7, 1: 5}, [one.err for one in ended]
+    assert statuses(ended[13:15]) == {0: 2}
+    turned = "SELECT kind, amount FROM entry WHERE reason LIKE 'grant % has ended'"
+    assert world.query(turned) == [("expiry", 50 * SU)]
+    turned = "SELECT kind, amount FROM entry WHERE reason LIKE 'grant % starts' AND amount = ?"
+    assert world.query(turned, 9 * SU // 2) == [("deposit", 9 * SU // 2)]
+    granted = dict(world.query("SELECT name, granted FROM account WHERE is_open"))
+    assert granted == {"purse": SU // 2, "taker": 8 * SU}
+    check_books(world)
+    assert world.run("enforce").status == 0
     check_slurm(world, lambda _: None)
 
 

@@ -118,6 +118,11 @@ def check_books(world: World) -> None:
     )[0]
     totals = world.query("SELECT coalesce(sum(granted), 0), coalesce(sum(used), 0) FROM account")
     assert totals == [(came, used)]
+    # What one account gave, another took.
+    through = (
+        "SELECT coalesce(sum((target = 'clearing') * amount - (source = 'clearing') * amount), 0)"
+    )
+    assert world.query(f"{through} FROM entry") == [(0,)]
 
 
 def check_slurm(world: World, original: Callable[[str], int | None]) -> None:
@@ -129,7 +134,7 @@ def check_slurm(world: World, original: Callable[[str], int | None]) -> None:
     """
     rows = world.query(
         "SELECT name, is_open, hold_reason IS NOT NULL,"
-        " credit_limit IS NOT NULL AND granted - used <= 0 FROM account"
+        " credit_limit IS NOT NULL AND granted + credit - used <= 0 FROM account"
     )
     held = {name for name, is_open, by_hand, empty in rows if by_hand or (is_open and empty)}
     shown = world.limits()
