@@ -84,7 +84,7 @@ Options:
   --cluster NAME   where it was used (refund, adjust)
   --yes          do not ask (delete, restore, repopulate, import)
   --force        delete an account that has something left; give one more than the account above
-                 it has, or leave one less than an account below it has
+                 it has, or leave one less than an account below it has (movements, import_csv)
   --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
   -h --help      print this
   -v --version   print the version

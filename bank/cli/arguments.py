@@ -51,7 +51,7 @@ _OPTIONS = {
     "repopulate_json": {"--dry-run", "--reason", "--yes"},
     "repopulate_csv": {"--dry-run", "--reason", "--yes"},
     "export_csv": set(),
-    "import_csv": {"--dry-run", "--reason", "--yes"},
+    "import_csv": {"--dry-run", "--reason", "--yes", "--force"},
     # All that follows it is sbatch's.
     "quote": set(),
 }

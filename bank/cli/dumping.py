@@ -10,6 +10,7 @@ from bank.operations.bank import Bank
 from bank.operations.differences import Plan
 
 _COLUMNS = ("account", "change", "before", "after")
+_COLUMNS_OF_GRANTS = ("account", "start", "end", "kind", "change", "before", "after")
 
 
 def _writing(write: Callable[[Bank, str], dict[str, Any]]) -> Callable[[Bank, Arguments], int]:
@@ -35,9 +36,10 @@ def _repopulate(bank: Bank, arguments: Arguments) -> int:
 
 
 def _import(bank: Bank, arguments: Arguments) -> int:
-    return _apply(
-        bank, arguments, differences.plan_import(bank, arguments.file, reason=arguments.reason)
+    plan = differences.plan_import(
+        bank, arguments.file, reason=arguments.reason, force=arguments.is_forced
     )
+    return _apply(bank, arguments, plan)
 
 
 def _apply(bank: Bank, arguments: Arguments, plan: Plan) -> int:
@@ -58,7 +60,8 @@ def _apply(bank: Bank, arguments: Arguments, plan: Plan) -> int:
 def _print_plan(plan: Plan) -> None:
     shown = differences.describe(plan)
     if shown["differences"]:
-        print_table(_COLUMNS, shown["differences"])
+        has_dates = any(line["end"] for line in shown["differences"])
+        print_table(_COLUMNS_OF_GRANTS if has_dates else _COLUMNS, shown["differences"])
     print_line(
         f"{plan.file}: {counted(shown['accounts'], 'account')}, {shown['unchanged']} as they are,"
         f" {shown['changed']} to be changed"

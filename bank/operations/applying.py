@@ -6,16 +6,23 @@ from typing import Any
 
 from bank.errors import Refusal
 from bank.ledger.amounts import format_su
-from bank.ledger.entries import AVAILABLE, TREASURY, Draft
+from bank.ledger.entries import Draft
 from bank.ledger.names import listed
 from bank.operations import dumps, periods
+from bank.operations.applying_grants import (
+    give_dated,
+    refuse_over,
+    refuse_unfit,
+    take_dated,
+    takes_back,
+)
 from bank.operations.bank import Bank
-from bank.operations.differences import Plan, find_present, found_against
+from bank.operations.differences import Plan, found_against
 from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
-from bank.operations.grant_dates import turn
 from bank.operations.metering import read_all_meters
 from bank.operations.periods import Opening
+from bank.operations.present import turn_and_find
 from bank.policy.difference import State, without_flags
 from bank.store import accounts, copies, grants, notices, read
 from bank.store.accounts import Account
@@ -43,10 +50,15 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
     """
     kept: dict[str, str] = {}
     if plan.differences:
-        if _begins_or_ends_counting(bank, plan):
+        if _begins_or_ends_counting(bank, plan) or takes_back(plan, now=bank.clock()):
             read_all_meters(bank, dry_run=dry_run)
         with writing(bank.database, dry_run=dry_run) as writer:
-            found = found_against(bank, plan, find_present(writer))
+            now = bank.clock()
+            present = turn_and_find(
+                bank, writer, now, of_grants=not plan.is_dump, names=plan.accounts
+            )
+            refuse_over(plan, now=now)
+            found = found_against(bank, plan, present)
             # What people were told may change with each reading of the meters, also with ours.
             if without_flags(found) != without_flags(plan.differences):
                 raise Refusal(
@@ -57,7 +69,10 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
             plan = plan._replace(differences=found)
             if plan.is_dump and not dry_run:
                 kept = _keep(bank, writer)
-            _write(bank, writer, plan)
+            before = accounts.find_many(writer, [one.account for one in found])
+            _write(bank, writer, plan, now)
+            if not plan.is_dump:
+                refuse_unfit(writer, plan, before)
             ends = newest(
                 accounts.find_many(writer, [one.account for one in plan.differences]).values()
             )
@@ -86,7 +101,7 @@ def _keep(bank: Bank, reader: Reader) -> dict[str, str]:
     return kept
 
 
-def _write(bank: Bank, writer: Writer, plan: Plan) -> None:
+def _write(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
     closed = [one.account for one in plan.differences if one.after is None]
     opened = {
         one.account: one.after
@@ -96,30 +111,32 @@ def _write(bank: Bank, writer: Writer, plan: Plan) -> None:
     for name in closed:
         standing = read.standing(writer, name)
         assert standing is not None
-        periods.close_account(bank, writer, standing, reason=plan.reasons.get(name, plan.reason))
+        periods.close_account(bank, writer, standing, reason=plan.why(name))
     accounts.show(writer, bank.database, closed)
     ids = {name: plan.ids[name] for name in opened if name in plan.ids}
     accounts.keep_ids(writer, bank.database, ids)
     openings = [
-        Opening(name, state.limit, plan.reasons.get(name, plan.reason), state.started_on)
+        Opening(name, state.limit, plan.why(name), state.started_on)
         for name, state in opened.items()
     ]
     periods.open_accounts(bank, writer, openings)
-    _change_open(bank, writer, plan)
+    _change_open(bank, writer, plan, now)
+    # One that was opened may have been given grants with dates since.
+    accounts.show(writer, bank.database, list(opened))
     _write_told(bank, writer, plan)
 
 
-def _change_open(bank: Bank, writer: Writer, plan: Plan) -> None:
-    """Set limit and first day of accounts that are open and stay so."""
+def _change_open(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
+    """Set what accounts have that are open and stay so, and the first days of their periods.
+
+    What is given comes before what is taken back, so that in the end all is there that must be.
+    """
     wanted = {
         one.account: one.after
         for one in plan.differences
         if one.before is not None and one.after is not None
     }
-    now = bank.clock()
-    turn(bank, writer, list(wanted), at=now)
     found = accounts.find_many(writer, list(wanted))
-    _refuse_below_dated(writer, plan, wanted)
     accounts.change_many(
         writer,
         {
@@ -127,34 +144,46 @@ def _change_open(bank: Bank, writer: Writer, plan: Plan) -> None:
             for name, state in wanted.items()
         },
         actor=bank.actor,
-        reasons={name: plan.reasons.get(name, plan.reason) for name in wanted},
+        reasons={name: plan.why(name) for name in wanted},
         now=now,
     )
-    moves = {
-        name: state.limit - found[name].books.granted
-        for name, state in wanted.items()
-        if state.limit is not None
-    }
-    drafts = [
-        _draft(bank, plan, name, moved, found[name].grant_id)
-        for name, moved in moves.items()
-        if moved
-    ]
-    post(writer, drafts, now=now)
+    moves = _moves(writer, plan, wanted, found)
+    if plan.is_dump:
+        _refuse_below_dated(writer, plan, wanted, moves)
+    post(writer, _drafts(bank, plan, found, moves, sign=1), now=now)
+    give_dated(bank, writer, plan, now)
+    take_dated(bank, writer, plan, now)
+    post(writer, _drafts(bank, plan, found, moves, sign=-1), now=now)
     accounts.show(writer, bank.database, list(wanted))
 
 
-def _refuse_below_dated(writer: Writer, plan: Plan, wanted: Mapping[str, State]) -> None:
-    """Refuse a limit that is less than what an account's grants with dates have.
+def _moves(
+    reader: Reader, plan: Plan, wanted: Mapping[str, State], found: Mapping[str, Account]
+) -> dict[str, int]:
+    """Return what is given to the grants without an end, or below 0 taken from them."""
+    has = {name: account.books.granted for name, account in found.items()}
+    if not plan.is_dump:
+        has = grants.find_base_amounts(reader)
+    return {
+        name: state.limit - has[name]
+        for name, state in wanted.items()
+        if state.limit is not None and state.limit != has[name]
+    }
+
+
+def _refuse_below_dated(
+    reader: Reader, plan: Plan, wanted: Mapping[str, State], moves: Mapping[str, int]
+) -> None:
+    """Refuse to take from an account what its grants with dates have.
 
     Raises:
         Refusal: names the accounts.
     """
-    dated = grants.find_dated_totals(writer)
+    dated = grants.find_dated_totals(reader)
     less = [
-        f"{name} {format_su(state.limit)} (its grants with dates have {format_su(dated[name])})"
-        for name, state in wanted.items()
-        if name in dated and state.limit is not None and state.limit < dated[name]
+        f"{name} {format_su(limit)} (its grants with dates have {format_su(dated[name])})"
+        for name, move in moves.items()
+        if move < 0 and (limit := wanted[name].limit or 0) < dated.get(name, 0)
     ]
     if less:
         raise Refusal(
@@ -171,22 +200,23 @@ def _beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:
     return periods.beginning(account, started_on)
 
 
-def _draft(bank: Bank, plan: Plan, name: str, moved: int, grant_id: int | None) -> Draft:
-    """Return the entry that gives an account SUs, or takes them back where `moved` is below 0."""
-    books = (TREASURY, AVAILABLE) if moved > 0 else (AVAILABLE, TREASURY)
-    kind = "deposit" if moved > 0 else "withdrawal"
-    reason = plan.reasons.get(name, plan.reason)
-    what = "dump" if plan.is_dump else "import"
-    return Draft(
-        name,
-        "adjustment" if plan.is_dump else kind,
-        *books,
-        abs(moved),
-        bank.actor,
-        reason,
-        grant_id,
-        reference=f"{what} {plan.digest[:16]}",
-    )
+def _drafts(
+    bank: Bank, plan: Plan, found: Mapping[str, Account], moves: Mapping[str, int], *, sign: int
+) -> list[Draft]:
+    """Return the entries that give accounts SUs where the sign is above 0, else take them back."""
+    drafts = [
+        draft
+        for name, move in moves.items()
+        if move * sign > 0
+        for draft in periods.given(
+            *(bank, name, move, found[name].grant_id),
+            reason=plan.why(name),
+            key=None,
+            reference=plan.reference,
+        )
+    ]
+    # What the predecessor's table says was neither given nor taken back: it was so.
+    return [draft._replace(kind="adjustment") if plan.is_dump else draft for draft in drafts]
 
 
 def _write_told(bank: Bank, writer: Writer, plan: Plan) -> None:

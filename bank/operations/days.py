@@ -14,6 +14,7 @@ _FORMS = (
     "a day such as 2027-01-31, a time such as 2027-01-31T14:00, or one in UTC with Z at its end"
 )
 _DAY = "%Y-%m-%d"
+_SECOND = "%Y-%m-%dT%H:%M:%S"
 
 
 def moment(text: str, what: str) -> int:
@@ -29,7 +30,7 @@ def moment(text: str, what: str) -> int:
     Raises:
         InputError: there is no such day or time, or it is written otherwise.
     """
-    for form in (_DAY, "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+    for form in (_DAY, "%Y-%m-%dT%H:%M", _SECOND, f"{_SECOND}.%f"):
         for zone in ("", "Z"):
             try:
                 found = datetime.strptime(text, form + zone)  # noqa: DTZ007 - local on purpose
@@ -38,7 +39,8 @@ def moment(text: str, what: str) -> int:
             # Python takes 2027-1-3 as well; dates are written in one form.
             if found.strftime(form) + zone == text:
                 known = found.replace(tzinfo=UTC) if zone else found
-                return int(known.timestamp()) * 1_000_000
+                seconds = int(known.replace(microsecond=0).timestamp())
+                return seconds * 1_000_000 + known.microsecond
     raise InputError(f"{what} {text[:40]!r} is not a day or a time: give {_FORMS}")
 
 
@@ -49,7 +51,21 @@ def day_text(at: int | None) -> str:
     found = _local(at)
     if (found.hour, found.minute, found.second) == (0, 0, 0):
         return found.strftime(_DAY)
-    return found.strftime("%Y-%m-%dT%H:%M:%S")
+    return found.strftime(_SECOND)
+
+
+def exact_text(at: int) -> str:
+    """Return a time as `moment` reads back exactly it.
+
+    As `day_text` has it where that is enough; else in UTC: in the hour that comes twice when clocks
+    are set back, and for parts of a second.
+    """
+    text = day_text(at)
+    if moment(text, "") == at:
+        return text
+    seconds, rest = divmod(at, 1_000_000)
+    fraction = f".{rest:06d}" if rest else ""
+    return f"{datetime.fromtimestamp(seconds, UTC).strftime(_SECOND)}{fraction}Z"
 
 
 def zone_name() -> str:

@@ -1,20 +1,22 @@
 """Files of accounts: checked whole, and compared with the books. Nothing is changed here."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from bank.errors import InputError, Refusal
 from bank.ledger.names import listed
 from bank.operations import dumps
 from bank.operations.bank import Bank
-from bank.operations.metering import missing_in_slurm
+from bank.operations.present import TIMES, Present, find_present
+from bank.operations.shares import above_in_slurm
 from bank.policy import difference, grants, periods, thresholds
-from bank.policy.difference import Difference, State
+from bank.policy.difference import Difference, Line, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
-from bank.policy.thresholds import FLAGS
-from bank.store import notices, read
-from bank.store.connect import Reader, reading
+from bank.policy.grants import Grant, Span
+from bank.store import grants as rows_of_grants
+from bank.store.connect import reading
 
 Found = TypeVar("Found")
 _NOT_CARRIED = (
@@ -27,13 +29,11 @@ _TOP_UPS_RESET = (
     "ON_TOP_UP is 'reset': a dump does not say how much use a top-up has booked off, so one from"
     " before a top-up gives back its limit, and not the use that was booked off since"
 )
-
-
-class Present(NamedTuple):
-    """Every open account, and the billing-seconds that each and all below it have used."""
-
-    states: dict[str, State]
-    used: dict[str, int]
+_DATED = (
+    "a limit in a dump is all that an account had, also of grants with dates: what differs is given"
+    " to the grant without an end, or taken from it, and grants with dates stay as they are, but"
+    " for accounts that are closed, whose grants all end"
+)
 
 
 class Plan(NamedTuple):
@@ -43,11 +43,14 @@ class Plan(NamedTuple):
         verb: what it was read for.
         file: its path.
         digest: its SHA-256.
-        wanted: every account of it.
-        ids: the number of each account in it, where it has numbers.
-        reasons: why, by account, where it is not `reason`.
-        reason: why, for all others.
+        wanted: every account of it, as it wants it.
+        reason: why.
         is_dump: whether it is a dump, which has all accounts, and whole SUs.
+        force: whether an account may be given more than the one above it has.
+        ids: the number of each account in a dump.
+        grants: the lines of a file of grants.
+        reasons: why, by account and span of a grant with dates, where it is not `reason`.
+        above: what is above the accounts that are to be opened, in Slurm.
         differences: between the books and the file, when it was read.
         notes: what a person should know.
     """
@@ -56,12 +59,29 @@ class Plan(NamedTuple):
     file: str
     digest: str
     wanted: dict[str, State]
-    ids: dict[str, int]
-    reasons: dict[str, str]
     reason: str
     is_dump: bool
-    differences: list[Difference]
-    notes: list[str]
+    force: bool = False
+    ids: Mapping[str, int] = {}
+    grants: Sequence[Grant] = ()
+    reasons: Mapping[tuple[str, Span | None], str] = {}
+    above: Mapping[str, tuple[tuple[str, ...], ...]] = {}
+    differences: Sequence[Difference] = ()
+    notes: Sequence[str] = ()
+
+    def why(self, name: str, span: Span | None = None) -> str:
+        """Return why an account is changed, or one of its grants with dates."""
+        return self.reasons.get((name, span), self.reason)
+
+    @property
+    def reference(self) -> str:
+        """What entries say that rest on the file."""
+        return f"{'dump' if self.is_dump else 'import'} {self.digest[:16]}"
+
+    @property
+    def accounts(self) -> set[str] | None:
+        """The accounts that it can change; None is all."""
+        return None if self.is_dump else set(self.wanted)
 
 
 def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
@@ -85,8 +105,7 @@ def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
             f" look at it, then make that with 'sha256sum {path} > {beside}'"
         )
     rows = _all_of(path, rows_of_csv if verb == "repopulate_csv" else rows_of_json, content.text)
-    with reading(bank.database) as reader:
-        present = find_present(reader)
+    present = find_present(bank, of_grants=False, names=None)
     if present.states and not rows:
         raise Refusal(
             "empty_dump",
@@ -100,23 +119,31 @@ def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
         notes.insert(
             0, f"{path} has no {path}.sha256: nobody can tell whether it was changed since"
         )
+    with reading(bank.database) as reader:
+        dated = rows_of_grants.find_ever_dated(reader)
+    if dated := dated.intersection({*present.states, *(row.account for row in rows)}):
+        notes.append(f"{_DATED}: {listed(sorted(dated))}")
     plan = Plan(
         verb,
         path,
         content.digest,
         {row.account: State(row.limit, row.started_on, row.told) for row in rows},
-        {row.account: row.number for row in rows},
-        {},
         reason or _reason(verb, path),
         is_dump=True,
-        differences=[],
+        ids={row.account: row.number for row in rows},
         notes=notes,
     )
     return _compared(bank, plan, present)
 
 
-def plan_import(bank: Bank, path: str, *, reason: str) -> Plan:
+def plan_import(bank: Bank, path: str, *, reason: str, force: bool = False) -> Plan:
     """Read grants and compare them with the books; nothing is changed.
+
+    Args:
+        bank: settings and database.
+        path: the file.
+        reason: for the history, before what the lines say; "" where none was given.
+        force: give accounts more than those above them have, or leave them less than those below.
 
     Raises:
         InputError: not all of it can be taken as it is.
@@ -124,31 +151,38 @@ def plan_import(bank: Bank, path: str, *, reason: str) -> Plan:
         SlurmError: Slurm did not say whether it has it.
     """
     content = dumps.read(path)
-    found = _all_of(path, grants.read, content.text)
-    with reading(bank.database) as reader:
-        present = find_present(reader)
-    new = State(None, "")
-    wanted = {
-        grant.account: present.states.get(grant.account, new)._replace(
-            limit=grant.amount, started_on=grant.started_on
-        )
-        for grant in found
-    }
-    _require_in_slurm(bank, path, set(wanted) - set(present.states))
+    read_text = partial(grants.read, times=TIMES, now=bank.clock())
+    found = _all_of(path, read_text, content.text)
+    present = find_present(bank, of_grants=True, names={grant.account for grant in found})
     plan = Plan(
         "import_csv",
         path,
         content.digest,
-        wanted,
         {},
-        # What a person says now goes before what a line says: an export has said it of old.
-        {} if reason else {grant.account: grant.reason for grant in found if grant.reason},
         reason or _reason("import_csv", path),
         is_dump=False,
-        differences=[],
-        notes=[],
+        force=force,
+        grants=found,
+        # What a person says now goes before what a line says: an export has said it of old.
+        reasons={}
+        if reason
+        else {(grant.account, grant.span): grant.reason for grant in found if grant.reason},
     )
-    return _compared(bank, plan, present)
+    plan = plan._replace(wanted=_wanted(bank, plan, present))
+    above = _require_in_slurm(bank, path, set(plan.wanted) - set(present.states))
+    return _compared(bank, plan._replace(above=above), present)
+
+
+def _wanted(bank: Bank, plan: Plan, present: Present) -> dict[str, State]:
+    """Return what a file wants of each of its accounts; of grants it says only some."""
+    if plan.is_dump:
+        return plan.wanted
+    return difference.with_grants(
+        present.states,
+        plan.grants,
+        today=bank.today(),
+        carry_percent=bank.settings.carry_over_percent,
+    )
 
 
 def _reason(verb: str, path: str) -> str:
@@ -165,29 +199,10 @@ def _all_of(path: str, read_text: Callable[[str], list[Found]], text: str) -> li
         raise InputError(f"{path}: {error}", error.problems) from error
 
 
-def find_present(reader: Reader) -> Present:
-    """Return every open account as a file of accounts can say it."""
-    told: dict[str, set[str]] = {}
-    for name, event in notices.find_open(reader):
-        if event in FLAGS:
-            told.setdefault(name, set()).add(event)
-    standings = read.standings(reader)
-    states = {
-        name: State(
-            standing.limit,
-            standing.account.period_started_on or "",
-            frozenset(told.get(name, ())),
-        )
-        for name, standing in standings.items()
-    }
-    return Present(states, {name: standing.used for name, standing in standings.items()})
-
-
 def found_against(bank: Bank, plan: Plan, present: Present) -> list[Difference]:
     """Return the differences between the open accounts and what a file wants."""
-    wanted = difference.with_days(
-        present.states, plan.wanted, _to_be_renewed(bank, plan.wanted, present)
-    )
+    wanted = _wanted(bank, plan, present)
+    wanted = difference.with_days(present.states, wanted, _to_be_renewed(bank, wanted, present))
     if plan.is_dump:
         wanted = _as_far_as_it_says(bank, wanted, present)
     return difference.compare(present.states, wanted, is_complete=plan.is_dump)
@@ -242,24 +257,29 @@ def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:
     if plan.is_dump:
         rounded = difference.with_fractions(present.states, plan.wanted)
         kept = [name for name, state in rounded.items() if state != plan.wanted[name]]
-        if kept:
-            notes.append(f"with the fraction of an SU that they have: {listed(kept)}")
+        owing = [name for name in kept if (rounded[name].limit or 0) < 0]
+        if fractions := [name for name in kept if name not in owing]:
+            notes.append(f"with the fraction of an SU that they have: {listed(fractions)}")
+        if owing:
+            notes.append(f"with what they owe, which a dump says as 0: {listed(owing)}")
     found = found_against(bank, plan, present)
-    if empty := [one.account for one in found if _is_to_be_held(one, present)]:
+    now = bank.clock()
+    if empty := [one.account for one in found if _is_to_be_held(one, present, now)]:
         notes.append(f"with nothing left, and so held: {listed(empty)}")
     if found and plan.is_dump:
         _require_place_to_keep(bank)
     return plan._replace(differences=found, notes=notes)
 
 
-def _is_to_be_held(found: Difference, present: Present) -> bool:
+def _is_to_be_held(found: Difference, present: Present, now: int) -> bool:
     """Tell whether an account has something left, or is not open, and is to have nothing left."""
-    used = present.used.get(found.account, 0)
-    return not _has_nothing(found.before, used) and _has_nothing(found.after, used)
+    left = present.besides.get(found.account, 0) - present.used.get(found.account, 0)
+    return not _has_nothing(found.before, left, now) and _has_nothing(found.after, left, now)
 
 
-def _has_nothing(state: State | None, used: int) -> bool:
-    return state is not None and state.limit is not None and state.limit <= used
+def _has_nothing(state: State | None, left: int, now: int) -> bool:
+    allocation = None if state is None else state.allocation(now)
+    return allocation is not None and allocation + left <= 0
 
 
 def _require_place_to_keep(bank: Bank) -> None:
@@ -277,14 +297,17 @@ def _require_place_to_keep(bank: Bank) -> None:
         )
 
 
-def _require_in_slurm(bank: Bank, path: str, names: Collection[str]) -> None:
-    missing = missing_in_slurm(bank, names)
-    if missing:
+def _require_in_slurm(
+    bank: Bank, path: str, names: Collection[str]
+) -> dict[str, tuple[tuple[str, ...], ...]]:
+    above = above_in_slurm(bank, names)
+    if missing := sorted(set(names) - set(above)):
         raise Refusal(
             "no_such_account",
             f"{path}: Slurm has no account {listed(missing)}: make it with 'sacctmgr add account',"
             " or correct the file",
         )
+    return above
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -298,7 +321,25 @@ def describe(plan: Plan) -> dict[str, Any]:
         "unchanged": len(plan.wanted) - len(changed),
         "changed": len(plan.differences),
         "differences": [
-            line._asdict() for one in plan.differences for line in difference.lines(one)
+            _described(line) for one in plan.differences for line in difference.lines(one)
         ],
-        "notes": plan.notes,
+        "notes": list(plan.notes),
+    }
+
+
+def _described(line: Line) -> dict[str, str | None]:
+    account, change, before, after, span = line
+    start, end, kind = (
+        (None, None, None)
+        if span is None
+        else (TIMES.write(span.start_at), TIMES.write(span.end_at), span.kind)
+    )
+    return {
+        "account": account,
+        "start": start,
+        "end": end,
+        "kind": kind,
+        "change": change,
+        "before": before,
+        "after": after,
     }

@@ -11,8 +11,8 @@ from bank.ledger.amounts import BILLING_SECONDS_PER_SU
 from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.operations.periods import is_held_by_hand
+from bank.operations.present import TIMES, find_grants
 from bank.policy import dumps, grants
-from bank.policy.grants import Grant
 from bank.store import accounts, whole_files
 from bank.store import grants as rows_of_grants
 from bank.store.accounts import Account
@@ -43,7 +43,7 @@ def _dump(
     with reading(bank.database) as reader:
         rows = _rows(bank, reader)
         known = accounts.find_all(reader).values()
-        dated = sorted(rows_of_grants.find_dated(reader))
+        dated = rows_of_grants.find_with_dated(reader)
     digest = write(path, text(rows))
     return {
         "file": path,
@@ -75,12 +75,12 @@ def _rows(bank: Bank, reader: Reader) -> list[tuple[object, ...]]:
     return rows
 
 
-def _left_out(found: Iterable[Account], dated: list[str]) -> list[str]:
+def _left_out(found: Iterable[Account], dated: Sequence[str]) -> list[str]:
     """Say what of some accounts seven columns cannot carry."""
-    fractions, by_hand, owed, credit = [], [], [], []
+    fractions, by_hand, owing, credit = [], [], [], []
     for account in found:
         if account.books.granted < 0:
-            owed.append(account.name)
+            owing.append(account.name)
         if account.credit:
             credit.append(account.name)
         if account.books.granted % BILLING_SECONDS_PER_SU:
@@ -92,9 +92,9 @@ def _left_out(found: Iterable[Account], dated: list[str]) -> list[str]:
         for what, names in (
             ("the fractions of SUs", fractions),
             ("the holds by hand", by_hand),
-            ("what is owed", owed),
+            ("the debts", owing),
             ("the credit", credit),
-            ("the dates of grants", dated),
+            ("the dates of grants, and grants that are promised,", dated),
         )
         if names
     ]
@@ -173,27 +173,28 @@ def _stated_digest(path: str) -> str:
 
 
 def export_csv(bank: Bank, path: str) -> dict[str, Any]:
-    """Write the grant in force of every open account into a new file, exact.
+    """Write the grants of every open account into a new file, exact.
 
-    It is meant to be edited, so no checksum stands beside it. An account that owes SUs, which
-    credit allows, is not in it: below 0 stands for no limit, and an import leaves it alone.
+    It is meant to be edited, so no checksum stands beside it.
 
     Raises:
         InputError: the file is there already.
     """
+    now = bank.clock()
     with reading(bank.database) as reader:
-        found = [
-            Grant(
-                account.name,
-                None if account.is_unlimited else account.books.granted,
-                account.period_started_on or "",
-                kind,
-                reason,
+        found = find_grants(reader, now=now)
+        ended = rows_of_grants.find_ended(reader, now)
+    whole_files.write_new(path, grants.text(found, TIMES).encode())
+    several = [one.account for one in found if one.span and one.carry_percent is None]
+    return {
+        "file": path,
+        "accounts": sum(one.span is None for one in found),
+        "notes": [
+            f"not in it: {what} of {listed(names)}; 'backup' copies all"
+            for what, names in (
+                ("what is left of grants that have ended", ended),
+                ("what is carried over of grants of one span and kind that differ in it", several),
             )
-            for account, kind, reason in accounts.find_grants(reader)
-        ]
-    owing = [one.account for one in found if one.amount is not None and one.amount < 0]
-    found = [one for one in found if one.account not in owing]
-    whole_files.write_new(path, grants.text(found).encode())
-    notes = [f"not in it: {listed(owing)}, which owe SUs; 'backup' copies all"] if owing else []
-    return {"file": path, "accounts": len(found), "notes": notes}
+            if names
+        ],
+    }

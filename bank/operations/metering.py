@@ -4,18 +4,16 @@ A reading is asked for, compared with the newest on record, and booked in slices
 booked a reading in between, the slice is given up and everything is read again.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from bank.errors import Busy, SettingsError, SlurmError
+from bank.errors import Busy, SettingsError
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants
 from bank.operations.clusters import (
     Cluster,
     all_clusters,
-    failure,
-    find_clusters,
     refuse_changed,
 )
 from bank.operations.files import log, only_one
@@ -153,29 +151,6 @@ def observe(bank: Bank, cluster: Cluster) -> Observed:
     asked_at = bank.clock()
     slurm = assoc_mgr.read_all(run(bank.slurm, assoc_mgr.arguments(cluster.on)), cluster.name)
     return Observed(slurm, asked_at, bank.clock())
-
-
-def missing_in_slurm(bank: Bank, names: Collection[str]) -> list[str]:
-    """Return the accounts that no cluster has; to be on one is enough.
-
-    Raises:
-        SlurmError: a cluster did not answer, and no other one has them: unknown is not "none".
-    """
-    missing = set(names)
-    if not missing:
-        return []
-    found = find_clusters(bank)
-    failures = list(found.failures)
-    for cluster in found.reached:
-        if not missing:
-            break
-        try:
-            missing -= set(observe(bank, cluster).slurm.accounts)
-        except SlurmError as error:
-            failures.append(failure(bank, cluster.name, error))
-    if missing and failures:
-        raise failures[0].error
-    return sorted(missing)
 
 
 def _known(reader: Reader, cluster: str) -> Known:

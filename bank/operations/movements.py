@@ -145,18 +145,18 @@ def promised_to(reader: Reader, account: Account) -> int:
     return sum(grant.promised for grant in living)
 
 
-def refuse_too_much(writer: Writer, account: Account) -> None:
+def refuse_too_much(reader: Reader, account: Account) -> None:
     """Refuse what would give an account more than a limit can be.
 
     What one command cannot give, and so no dump or export take back, several cannot either.
 
     Args:
-        writer: the transaction that has given it.
+        reader: the transaction that has given it.
         account: as it was before.
     """
-    after = accounts.find(writer, account.name)
+    after = accounts.find(reader, account.name)
     assert after is not None
-    if after.books.granted + promised_to(writer, account) >= MAX_SU * BILLING_SECONDS_PER_SU:
+    if after.books.granted + promised_to(reader, account) >= MAX_SU * BILLING_SECONDS_PER_SU:
         raise Refusal(
             "too_much",
             f"Account {account.name} has {format_su(account.books.granted)} SUs, and with that it"
@@ -191,7 +191,15 @@ def _deposit(bank: Bank, writer: Writer, command: Command) -> None:
     shares.refuse_larger(writer, command, account.name)
 
 
-def give(bank: Bank, writer: Writer, command: Command, grant: Grant, amount: int) -> None:
+def give(
+    bank: Bank,
+    writer: Writer,
+    command: Command,
+    grant: Grant,
+    amount: int,
+    *,
+    reference: str | None = None,
+) -> None:
     """Give a grant more, or promise it more where it has not started; below 0, take from it."""
     now = bank.clock()
     if grant.state != grants.PROMISED:
@@ -199,6 +207,7 @@ def give(bank: Bank, writer: Writer, command: Command, grant: Grant, amount: int
             *(bank, grant.account, amount, grant.grant_id),
             reason=command.reason,
             key=command.key,
+            reference=reference,
         )
         post(writer, drafts, now=now)
         return

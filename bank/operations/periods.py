@@ -40,7 +40,14 @@ def is_held_by_hand(account: Account) -> bool:
 
 
 def given(
-    bank: Bank, name: str, amount: int, grant_id: int | None, *, reason: str, key: str | None
+    bank: Bank,
+    name: str,
+    amount: int,
+    grant_id: int | None,
+    *,
+    reason: str,
+    key: str | None,
+    reference: str | None = None,
 ) -> list[Draft]:
     """Return the entries that give an account SUs from the treasury, or take them below 0."""
     if amount == 0:
@@ -58,6 +65,7 @@ def given(
             bank.actor,
             reason,
             grant_id,
+            reference=reference,
             idempotency_key=key,
         )
     ]
@@ -192,7 +200,7 @@ def start(
     paid = dict(found.parts)
     base = next(grant for grant in found.living if grant.grant_id == account.grant_id)
     again = [
-        (grant.grant_id, paid.get(grant.grant_id, 0))
+        (grant.grant_id, paid.get(grant.grant_id, 0), grants.GIVEN_AGAIN)
         for grant in found.living
         if is_refilled and grant.is_dated and grant.state == grants.IN_FORCE
     ]
@@ -206,10 +214,8 @@ def start(
         "grant_id": grant_id,
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=reason, now=now)
-    drafts = [
-        draft._replace(reference=grants.GIVEN_ANEW)
-        for number, amount in again
-        for draft in given(bank, account.name, amount, number, reason=reason, key=key)
-    ]
-    drafts += given(bank, account.name, base.granted, grant_id, reason=reason, key=key)
-    post(writer, drafts, now=now)
+    for number, amount, reference in (*again, (grant_id, base.granted, None)):
+        drafts = given(
+            bank, account.name, amount, number, reason=reason, key=key, reference=reference
+        )
+        post(writer, drafts, now=now)

@@ -1,6 +1,6 @@
 """Shares: a sub-allocation is not larger than that of the account above it, unless said so."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bank.errors import Refusal, SlurmError
 from bank.ledger.amounts import format_su
@@ -19,29 +19,45 @@ def placed_in_slurm(bank: Bank, command: Command) -> Command:
 
     Raises:
         Refusal: no cluster has the account.
-        SlurmError: a cluster did not answer, and no other one has it: unknown is not "none".
+        SlurmError: a cluster did not answer, and no other one has it.
     """
-    found = find_clusters(bank)
-    failures = list(found.failures)
-    above: list[tuple[str, ...]] = []
-    for cluster in found.reached:
-        try:
-            rows = observe(bank, cluster).slurm.accounts
-        except SlurmError as error:
-            failures.append(failure(bank, cluster.name, error))
-            continue
-        if command.account in rows:
-            parents = {name: row.parent for name, row in rows.items()}
-            above.append(tuple(tree.ancestors(parents, command.account)))
-    if not above and failures:
-        raise failures[0].error
+    above = above_in_slurm(bank, [command.account])
     if not above:
         raise Refusal(
             "no_such_account",
             f"Slurm has no account {command.account}: make it with"
             f" 'sacctmgr add account {command.account}', then insert it here",
         )
-    return command._replace(above=tuple(above))
+    return command._replace(above=above[command.account])
+
+
+def above_in_slurm(bank: Bank, names: Collection[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return what is above accounts in Slurm, the nearest first, on each cluster that has them.
+
+    Those that no cluster has are left out; to be on one is enough.
+
+    Raises:
+        SlurmError: a cluster did not answer, and no other one has them: unknown is not "none".
+    """
+    above: dict[str, tuple[tuple[str, ...], ...]] = {}
+    if not names:
+        return above
+    found = find_clusters(bank)
+    failures = list(found.failures)
+    for cluster in found.reached:
+        try:
+            rows = observe(bank, cluster).slurm.accounts
+        except SlurmError as error:
+            failures.append(failure(bank, cluster.name, error))
+            continue
+        parents = {name: row.parent for name, row in rows.items()}
+        for name in names:
+            if name in rows:
+                chain = tuple(tree.ancestors(parents, name))
+                above[name] = (*above.get(name, ()), chain)
+    if failures and not above.keys() >= set(names):
+        raise failures[0].error
+    return above
 
 
 def refuse_larger(reader: Reader, command: Command, name: str) -> None:
@@ -89,8 +105,8 @@ def refuse_smaller(reader: Reader, command: Command, name: str) -> None:
         return
     below = {child for _, child, _ in read.used_below_by_child(reader, account.account_id)}
     for child in accounts.find_many(reader, sorted(below)).values():
-        mine = _allocation(reader, child) if child.is_open else 0
-        if mine is None or mine > theirs:
+        mine = _allocation(reader, child)
+        if child.is_open and (mine is None or mine > theirs):
             raise Refusal(
                 "smaller_than_child",
                 f"{name} would have {_su(theirs)} SUs, and {child.name} below it in Slurm's tree"

@@ -4,20 +4,49 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
+from bank.policy.grants import Grant, Span
+
+
+class Dated(NamedTuple):
+    """What an account was given for a span.
+
+    Attributes:
+        amount: billing-seconds, less what was taken back.
+        carry_percent: how much of what is unused at its end is carried over; None where it was
+            given in several grants that do not agree.
+    """
+
+    amount: int
+    carry_percent: int | None
 
 
 class State(NamedTuple):
     """What of an open account a file can say.
 
     Attributes:
-        limit: billing-seconds; None is unlimited.
+        limit: billing-seconds; None is unlimited. For a dump all that the account has, for a file
+            of grants what it has in the one without an end.
         started_on: ISO date of the period's first day.
         told: which thresholds people were told of: see `bank.policy.thresholds.THRESHOLDS`.
+        dated: its grants with dates; none for a dump, which cannot say them.
     """
 
     limit: int | None
     started_on: str
     told: frozenset[str] = frozenset()
+    dated: Mapping[Span, Dated] = {}
+
+    def allocation(self, at: int | None = None) -> int | None:
+        """Return what it was given in all; None is unlimited.
+
+        Args:
+            at: UTC microseconds: without what starts later.
+        """
+        if self.limit is None:
+            return None
+        return self.limit + sum(
+            dated.amount for span, dated in self.dated.items() if at is None or span.start_at <= at
+        )
 
 
 class Difference(NamedTuple):
@@ -34,18 +63,53 @@ class Difference(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One difference for people to read: what becomes of an account, from what to what."""
+    """One difference for people to read: what becomes of an account, from what to what.
+
+    Attributes:
+        span: the grant with dates that it is about, None for what the whole account has.
+    """
 
     account: str
     change: str
     before: str | None
     after: str | None
+    span: Span | None = None
+
+
+def with_grants(
+    present: Mapping[str, State], found: Iterable[Grant], *, today: str, carry_percent: int
+) -> dict[str, State]:
+    """Return what a file of grants wants of each account in it; what no line says stays as it is.
+
+    Args:
+        present: every open account.
+        found: the lines of the file.
+        today: ISO date on which an account is opened that has grants with dates only.
+        carry_percent: how much a new grant carries over that does not say it.
+    """
+    wanted: dict[str, State] = {}
+    for grant in found:
+        name = grant.account
+        state = wanted.get(name) or present.get(name) or State(0, today)
+        if grant.span is None:
+            wanted[name] = state._replace(limit=grant.amount, started_on=grant.started_on)
+            continue
+        before = state.dated.get(grant.span)
+        if before is None and not grant.amount:
+            # Nothing is given, and nothing was: taken back, or never there.
+            continue
+        share = carry_percent if before is None else before.carry_percent
+        if grant.carry_percent is not None:
+            share = grant.carry_percent
+        dated = {**state.dated, grant.span: Dated(grant.amount or 0, share)}
+        wanted[name] = state._replace(dated=dated)
+    return wanted
 
 
 def with_fractions(present: Mapping[str, State], wanted: Mapping[str, State]) -> dict[str, State]:
-    """Return what a file of whole SUs wants, with the fractions that it could not carry.
+    """Return what a file of whole SUs wants, with the fractions and debts that it could not carry.
 
-    Where a limit rounded down is the file's, it is what the file says already.
+    Where a limit as the accounts table shows it is the file's, it is what the file says already.
     """
     return {
         name: state._replace(limit=present[name].limit)
@@ -149,6 +213,24 @@ def lines(difference: Difference) -> Iterator[Line]:
     told = before.told if before else frozenset()
     if told != after.told:
         yield Line(account, "flags", _told(told), _told(after.told))
+    for span in sorted(after.dated):
+        yield from _dated_lines(account, span, before and before.dated.get(span), after.dated[span])
+
+
+def _dated_lines(account: str, span: Span, before: Dated | None, after: Dated) -> Iterator[Line]:
+    amount = format_su(after.amount)
+    if before is None:
+        yield Line(account, "granted", None, amount, span)
+    elif before.amount != after.amount:
+        change = _direction(before.amount, after.amount)
+        yield Line(account, change, format_su(before.amount), amount, span)
+    share = before.carry_percent if before else 0
+    if share != after.carry_percent:
+        yield Line(account, "carry", _percent(share), _percent(after.carry_percent), span)
+
+
+def _percent(share: int | None) -> str | None:
+    return None if share is None else f"{share} %"
 
 
 def _limit(state: State) -> str:

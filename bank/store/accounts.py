@@ -260,19 +260,6 @@ def _text(value: str | int | None) -> str | None:
     return None if value is None else str(value)
 
 
-def find_grants(reader: Reader) -> list[tuple[Account, str, str]]:
-    """Return every open account with the kind of its grant and why that was given."""
-    found = find_all(reader)
-    rows = reader.query(
-        "SELECT name, kind, reason FROM account"
-        " JOIN allocation_grant ON allocation_grant.grant_id = account.grant_id"
-        " JOIN account_change ON account_change.account_id = account.account_id"
-        " AND field = 'grant_id' AND new = CAST(account.grant_id AS TEXT)"
-        " WHERE is_open = 1 ORDER BY name"
-    )
-    return [(found[name], kind, reason) for name, kind, reason in rows]
-
-
 def shown_limit_su(account: Account) -> int:
     """Return the limit as the accounts table shows it: whole SUs, rounded down; -1 is unlimited."""
     if account.is_unlimited:

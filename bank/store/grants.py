@@ -11,7 +11,6 @@ from bank.store.connect import Reader, Writer
 
 PROMISED, IN_FORCE, ENDING, OVER = "promised", "in force", "ending", "over"
 # What a deposit rests on that gives back what a grant with dates has paid.
-GIVEN_ANEW = "new period"
 
 
 class Grant(NamedTuple):
@@ -53,6 +52,8 @@ _COLUMNS = (
     " promised, paid, carry_percent, is_dated"
 )
 _FROM = "FROM allocation_grant JOIN account ON account.account_id = allocation_grant.account_id"
+# The condition of the index of grants that have dates.
+_DATED = "state <> 'over' AND is_dated = 1"
 
 
 def find_all(reader: Reader, account_id: int) -> list[Grant]:
@@ -84,22 +85,56 @@ def find(reader: Reader, grant_id: int) -> Grant:
     return Grant(*row)
 
 
+# What says of an entry that it gives a grant again what it has paid, so that a new period begins
+# with as much.
+GIVEN_AGAIN = "given again"
+
+_GIVEN = f"""
+    coalesce(sum(CASE WHEN target = 'available' THEN amount ELSE -amount END), 0)
+    FROM entry JOIN allocation_grant ON allocation_grant.grant_id = entry.grant_id
+        AND allocation_grant.account_id = entry.account_id
+    WHERE entry.kind IN ('deposit', 'withdrawal', 'transfer', 'adjustment')
+    AND 'used' NOT IN (source, target) AND coalesce(reference, '') <> '{GIVEN_AGAIN}'
+"""
+
+
 def given(reader: Reader, grant: Grant) -> int:
     """Return what a grant was given in all, less what was taken back; without what it has paid.
 
-    What it was given anew for a new period, because what it had paid was closed, is not more.
+    What it paid and was given again for a new period counts once.
     """
     rows = reader.query(
-        "SELECT coalesce(sum(CASE WHEN target = 'available' THEN amount ELSE -amount END), 0)"
-        " FROM entry JOIN account ON account.account_id = entry.account_id"
-        " WHERE name = :account AND entry.grant_id = :grant_id"
-        " AND kind IN ('deposit', 'withdrawal', 'transfer', 'adjustment')"
-        " AND 'used' NOT IN (source, target) AND reference IS NOT :given_anew",
-        account=grant.account,
-        grant_id=grant.grant_id,
-        given_anew=GIVEN_ANEW,
+        f"SELECT {_GIVEN} AND allocation_grant.grant_id = :grant_id", grant_id=grant.grant_id
     )
     return int(rows[0][0])
+
+
+def find_given(reader: Reader) -> dict[int, int]:
+    """Return what each grant with dates that is not over was given; see `given`."""
+    rows = reader.query(
+        f"SELECT allocation_grant.grant_id, {_GIVEN} AND {_DATED}"
+        " GROUP BY allocation_grant.grant_id"
+    )
+    return dict(rows)
+
+
+def find_with_reasons(reader: Reader) -> list[tuple[Grant, str]]:
+    """Return the grants of open accounts that are not over, each with why it was given.
+
+    By account, the one without an end first, then those with dates, oldest first.
+    """
+    rows = reader.query(
+        f"SELECT {_COLUMNS}, coalesce(reason, '') {_FROM}"
+        " LEFT JOIN account_change ON account_change.account_id = account.account_id AND ("
+        " (is_dated = 0 AND field = 'grant_id'"
+        " AND new = CAST(allocation_grant.grant_id AS TEXT))"
+        " OR (is_dated = 1 AND old IS NULL"
+        " AND field = 'grant ' || CAST(allocation_grant.grant_id AS TEXT)))"
+        " WHERE is_open = 1 AND state <> :over"
+        " ORDER BY name, is_dated, start_at, end_at, kind, allocation_grant.grant_id",
+        over=OVER,
+    )
+    return [(Grant(*row[:-1]), row[-1]) for row in rows]
 
 
 def every(reader: Reader) -> Iterator[Grant]:
@@ -117,10 +152,6 @@ def paying(grants: Sequence[Grant]) -> list[Paying]:
     ]
 
 
-# The condition of the index of grants that have dates.
-_DATED = "state <> 'over' AND is_dated = 1"
-
-
 def find_due(reader: Reader, at: int) -> list[Grant]:
     """Return the grants that start or end now, and those that are ending, by account."""
     rows = reader.query(
@@ -132,15 +163,19 @@ def find_due(reader: Reader, at: int) -> list[Grant]:
     return [Grant(*row) for row in rows]
 
 
-def find_dated(reader: Reader) -> set[str]:
-    """Return the accounts that have a grant with dates, or are promised one."""
-    return {name for (name,) in reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED}")}
-
-
 def with_dates(reader: Reader) -> set[str]:
     """Return the accounts of which a grant with dates pays for use now."""
     rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED} AND state <> 'promised'")
     return {name for (name,) in rows}
+
+
+def find_base_amounts(reader: Reader) -> dict[str, int]:
+    """Return what each open account has in the grant without an end: billing-seconds."""
+    rows = reader.query(
+        "SELECT name, allocation_grant.granted FROM account"
+        " JOIN allocation_grant ON allocation_grant.grant_id = account.grant_id WHERE is_open = 1"
+    )
+    return dict(rows)
 
 
 def find_dated_totals(reader: Reader) -> dict[str, int]:
@@ -149,6 +184,28 @@ def find_dated_totals(reader: Reader) -> dict[str, int]:
         f"SELECT name, sum(allocation_grant.granted) {_FROM} WHERE {_DATED} GROUP BY name"
     )
     return {name: amount for name, amount in rows if amount}
+
+
+def find_with_dated(reader: Reader) -> list[str]:
+    """Return the accounts that have a grant with dates, promised or not yet over."""
+    rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED} ORDER BY name")
+    return [name for (name,) in rows]
+
+
+def find_ended(reader: Reader, at: int) -> list[str]:
+    """Return the accounts with a grant that has ended by then and still has something."""
+    rows = reader.query(
+        f"SELECT DISTINCT name {_FROM} WHERE {_DATED} AND end_at <= :at"
+        " AND state <> 'promised' ORDER BY name",
+        at=at,
+    )
+    return [name for (name,) in rows]
+
+
+def find_ever_dated(reader: Reader) -> set[str]:
+    """Return the accounts that have, or once had, grants with dates."""
+    rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE is_dated = 1")
+    return {name for (name,) in rows}
 
 
 def open_base(writer: Writer, account_ids: Sequence[int], *, kind: str, now: int) -> dict[int, int]:
@@ -209,8 +266,8 @@ def change(
     if after == before:
         return
     writer.execute(
-        "UPDATE allocation_grant SET state = :state, promised = :promised, paid = :paid"
-        " WHERE grant_id = :grant_id",
+        "UPDATE allocation_grant SET state = :state, promised = :promised, paid = :paid,"
+        " carry_percent = :carry_percent WHERE grant_id = :grant_id",
         [after._asdict()],
     )
     _note(writer, before, after, actor, reason, now)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
+from tests.fake_slurm import FakeSlurm
 
 DAY = "2022-04-08"
 
@@ -85,7 +86,8 @@ def test_programs_get_it_as_json(command: Command, settings: Path) -> None:
     path = dump(settings, 12)
     done = json.loads(command("repopulate_json", path, "--yes", "--json").out)
     assert done["differences"][0] == {
-        "account": "test1", "change": "raised", "before": "10", "after": "12",
+        "account": "test1", "start": None, "end": None, "kind": None,
+        "change": "raised", "before": "10", "after": "12",
     }  # fmt: skip
     assert (done["accounts"], done["unchanged"], done["changed"]) == (1, 0, 1)
     assert done["kept"].startswith(f"{settings.parent}/bank.db.before-repopulate-")
@@ -106,6 +108,43 @@ def test_grants_go_out_and_come_in(command: Command, tmp_path: Path) -> None:
     )
     assert command("get_sus", "test1").out == "Account test1 has 99.5 SUs\n"
     assert command("verify").status == 0
+
+
+def test_grants_with_dates_go_out_and_come_in(command: Command, tmp_path: Path) -> None:
+    command("insert", "test1", "10")
+    command("grant", "test1", "5", "--start", "2030-01-01", "--end", "2031-01-01", "--kind", "X")
+    path = tmp_path / "grants.csv"
+    command("export_csv", str(path))
+    assert "test1,5,2030-01-01,X,,2031-01-01,0,\n" in path.read_text()
+    assert command("import_csv", str(path)).out == (
+        f"{path}: 1 account, 1 as they are, 0 to be changed\n"
+    )
+    path.write_text(path.read_text().replace("test1,5,", "test1,7,").replace(",0,", ",20,"))
+    assert command("import_csv", str(path), "--yes").out == (
+        "account\tstart\tend\tkind\tchange\tbefore\tafter\n"
+        "test1\t2030-01-01\t2031-01-01\tX\traised\t5\t7\n"
+        "test1\t2030-01-01\t2031-01-01\tX\tcarry\t0 %\t20 %\n"
+        f"{path}: 1 account, 0 as they are, 1 to be changed\n1 account changed\n"
+    )
+    (_, grant) = json.loads(command("grants", "test1", "--json").out)
+    assert (grant["given_su"], grant["carry_percent"]) == ("7", 20)
+    assert command("verify").status == 0
+
+
+def test_more_than_the_account_above_has_is_given_where_that_is_meant(
+    command: Command, fake: FakeSlurm, tmp_path: Path
+) -> None:
+    fake.add_account("dept")
+    fake.add_account("proj", "dept")
+    command("insert", "dept", "10")
+    path = tmp_path / "grants.csv"
+    path.write_text("account,su,start,kind,reason\nproj,20,2026-02-01,allocation,\n")
+    refused = command("import_csv", str(path), "--yes")
+    assert refused.status != 0
+    assert "proj would have 20 SUs, and dept above it in Slurm's tree has 10" in refused.err
+    assert "say --force to mean it" in refused.err
+    assert command("import_csv", str(path), "--yes", "--force").status == 0
+    assert command("get_sus", "proj").out == "Account proj has 20 SUs\n"
 
 
 def test_everything_wrong_in_a_file_is_named(command: Command, tmp_path: Path) -> None:

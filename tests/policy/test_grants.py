@@ -1,51 +1,109 @@
 """Grants as CSV: exact, and refused whole where a line is wrong."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bank.errors import InputError
 from bank.ledger.amounts import MAX_SU
-from bank.policy.grants import Grant, read, text
+from bank.policy.grants import COLUMNS, Grant, Span, Times, read, text
 
 SU = 3600
-HEAD = "account,su,start,kind,reason\r\n"
+OLD_HEAD = "account,su,start,kind,reason\r\n"
+HEAD = "account,su,start,kind,reason,end,carry,owed\r\n"
+DAY = 86_400_000_000
+# 2027-01-01.
+NOW = 20_819 * DAY
+
+
+def read_day(cell: str, what: str) -> int:
+    """Read times as a site does that knows days only."""
+    try:
+        return int(datetime.strptime(cell, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1_000_000
+    except ValueError as error:
+        raise InputError(f"{what} {cell!r} is not a day") from error
+
+
+def write_day(at: int) -> str:
+    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%d")
+
+
+DAYS = Times(read_day, write_day)
+
+
+def read_now(content: str) -> list[Grant]:
+    return read(content, DAYS, now=NOW)
+
+
 names = st.from_regex(r"[a-z0-9_][a-z0-9_.@+-]{0,12}", fullmatch=True).filter(
     lambda name: name != "root"
 )
-reasons = st.text(st.characters(codec="utf-8"), max_size=20).filter(
-    lambda reason: reason == "" or reason.isprintable()
+lines = st.text(st.characters(codec="utf-8"), max_size=20).filter(str.isprintable)
+amounts = st.integers(0, MAX_SU * SU - SU)
+spans = st.builds(
+    lambda start, days, kind: Span(start * DAY, (start + days) * DAY, kind),
+    st.integers(20_820, 40_000),
+    st.integers(1, 4000),
+    lines.filter(bool),
 )
-grants = st.builds(
+without_end = st.builds(
     Grant,
     names,
-    st.none() | st.integers(0, MAX_SU * SU - SU),
+    st.none() | amounts | amounts.map(lambda amount: -amount),
+    lines,
     st.dates().map(lambda day: day.isoformat()),
-    st.just("allocation"),
-    reasons,
+)
+dated = st.builds(
+    Grant,
+    names,
+    amounts,
+    lines,
+    span=spans,
+    carry_percent=st.none() | st.integers(0, 100),
 )
 
 
-@given(st.lists(grants, max_size=6, unique_by=lambda grant: grant.account))
+@given(
+    st.lists(without_end | dated, max_size=6, unique_by=lambda grant: (grant.account, grant.span))
+)
 def test_what_is_exported_is_read_back_to_the_billing_second(found: list[Grant]) -> None:
-    assert read(text(found)) == found
+    assert read_now(text(found, DAYS)) == found
 
 
 def test_grants_look_as_a_person_would_write_them() -> None:
     found = [
-        Grant("physics", 100 * SU + SU // 2, "2022-04-08", "allocation", 'call "2", first'),
-        Grant("biology", None, "2022-04-09", "allocation", ""),
+        Grant("physics", 100 * SU + SU // 2, 'call "2", first', "2022-04-08"),
+        Grant("physics", 50 * SU, "", span=Span(NOW, NOW + 31 * DAY, "INCITE"), carry_percent=10),
+        Grant("biology", None, "", "2022-04-09"),
+        Grant("owing", -SU, "", "2022-04-09"),
     ]
-    assert text(found) == (
+    assert text(found, DAYS) == (
         HEAD
-        + 'physics,100.5,2022-04-08,allocation,"call ""2"", first"\r\n'
-        + "biology,-1,2022-04-09,allocation,\r\n"
+        + 'physics,100.5,2022-04-08,allocation,"call ""2"", first",,,\r\n'
+        + "physics,50,2027-01-01,INCITE,,2027-02-01,10,\r\n"
+        + "biology,-1,2022-04-09,allocation,,,,\r\n"
+        # Not -1, which is unlimited.
+        + "owing,0,2022-04-09,allocation,,,,1\r\n"
     )
 
 
 def test_what_other_programs_save_is_read() -> None:
     content = '\ufeffreason,account,kind,start,su\nx,PHYSICS,allocation,2022-04-08,"10,000"\n'
-    assert read(content) == [Grant("physics", 10_000 * SU, "2022-04-08", "allocation", "x")]
+    assert read_now(content) == [Grant("physics", 10_000 * SU, "x", "2022-04-08")]
+
+
+@pytest.mark.parametrize("columns", ["end", "end,carry", "owed", "carry,owed,end"])
+def test_each_column_that_has_come_since_may_be_there_or_not(columns: str) -> None:
+    rest = "," * columns.count(",")
+    content = f"account,su,start,kind,reason,{columns}\na,10,2022-04-08,allocation,,{rest}\n"
+    assert read_now(content) == [Grant("a", 10 * SU, "", "2022-04-08")]
+
+
+def test_a_line_may_leave_open_what_is_carried_over() -> None:
+    content = HEAD + "a,10,2027-01-01,INCITE,,2027-02-01,,\nb,5,2027-01-01,x,,2027-01-02,7%,\n"
+    assert [grant.carry_percent for grant in read_now(content)] == [None, 7]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +132,58 @@ def test_what_other_programs_save_is_read() -> None:
 )  # fmt: skip
 def test_a_wrong_line_is_named(line: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(f"{HEAD}{line}\r\n")
+        read_now(f"{OLD_HEAD}{line}\r\n")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a,10,2027-01-01,,,2027-02-01,,", "line 2: has no kind"),
+        (f"a,10,2027-01-01,{'x' * 501},,2027-02-01,,", "is not one line of at most 500"),
+        ("a,10,2027-01-01,x\u2028y,,2027-02-01,,", "kind 'x\\u2028y' is not one line"),
+        ("a,-1,2027-01-01,x,,2027-02-01,,", "a grant with an end is an amount, and never unlimi"),
+        ("a,-5,2027-01-01,x,,2027-02-01,,", "'-5' is not an amount"),
+        ("a,,2027-01-01,x,,2027-02-01,,", "'' is not an amount"),
+        ("a,0,2027-01-01,x,,2027-02-01,,5", "only the grant without an end is overdrawn"),
+        ("a,10,2027-01-01,x,,2027-02-01,101,", "carry '101' is not a whole number from 0 to 100"),
+        ("a,10,2027-01-01,x,,2027-02-01,-1,", "carry '-1' is not a whole number"),
+        ("a,10,2027-01-01,x,,2027-02-01,5.5,", "carry '5.5' is not a whole number"),
+        ("a,10,soon,x,,2027-02-01,,", "start 'soon' is not a day"),
+        ("a,10,,x,,2027-02-01,,", "start '' is not a day"),
+        ("a,10,2027-01-01,x,,soon,,", "end 'soon' is not a day"),
+        ("a,10,2027-02-01,x,,2027-02-01,,", "end 2027-02-01 is not after start 2027-02-01"),
+        ("a,10,2027-03-01,x,,2027-02-01,,", "end 2027-02-01 is not after start 2027-03-01"),
+        ("a,10,2026-12-01,x,,2027-01-01,,", "end 2027-01-01 is over"),
+        ("a,10,2022-04-08,allocation,,,5,", "carry without an end"),
+        ("a,10,2022-04-08,allocation,,,,5", "su 10 and owed 5: what owes SUs has 0"),
+        ("a,-1,2022-04-08,allocation,,,,5", "su -1 and owed 5"),
+        ("a,0,2022-04-08,allocation,,,,-1", "'-1' is not an amount"),
+        ("a,0,2022-04-08,allocation,,,,much", "'much' is not an amount"),
+        (f"a,0,2022-04-08,allocation,,,,{'0' * 90}5", "owed 000"),
+        ("a,1,2027-01-01,x,,2027-02-01,,\r\nA,2,2027-01-01,x,,2027-02-01,5,",
+         "line 3: grant of a, x, 2027-01-01 until before 2027-02-01, stands in line 2 already"),
+        ("a,1,2022-04-08,allocation,,,,\r\nA,0,2022-04-08,allocation,,,,7",
+         "line 3: account a stands in line 2 already"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_of_a_grant_with_dates_is_named(line: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_now(f"{HEAD}{line}\r\n")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("account,su,start,kind", "has no column reason"),
+        (f"{','.join(COLUMNS)},note", "column 'note' that this version does not know; known are"),
+        (f"{','.join(COLUMNS)},end", "has a column twice"),
+        ("account,su,start,kind,reason,su", "has a column twice"),
+    ],
+)
+def test_columns_that_are_not_those_of_grants(head: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_now(f"{head}\n")
