@@ -10,7 +10,6 @@ from bank.store import accounts
 from bank.store.connect import Reader, Writer
 
 PROMISED, IN_FORCE, ENDING, OVER = "promised", "in force", "ending", "over"
-# What a deposit rests on that gives back what a grant with dates has paid.
 
 
 class Grant(NamedTuple):
