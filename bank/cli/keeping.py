@@ -4,20 +4,26 @@ from typing import Any
 
 from bank.cli.arguments import Arguments
 from bank.cli.moving_in import print_takeover
-from bank.cli.output import print_json, print_line, require_yes
+from bank.cli.output import print_json, print_line, progress, require_yes
 from bank.errors import Refusal
 from bank.ledger.names import listed
 from bank.operations import takeover, upkeep
 from bank.operations.bank import Bank
 
+# What does not fit is often one row and all that rest on it.
+_PROBLEMS_SHOWN = 20
+
 
 def _verify(bank: Bank, arguments: Arguments) -> int:
-    found = upkeep.verify(bank)
+    with progress("verify", is_shown=not arguments.is_json) as tell:
+        found = upkeep.verify(bank, tell)
     if arguments.is_json:
         print_json({"agrees": not found, "problems": found})
     else:
-        for problem in found:
+        for problem in found[:_PROBLEMS_SHOWN]:
             print_line(problem)
+        if len(found) > _PROBLEMS_SHOWN:
+            print_line(f"and {len(found) - _PROBLEMS_SHOWN} more: 'verify --json' prints all")
         print_line("the books do not agree" if found else "the books agree")
     return 1 if found else 0
 

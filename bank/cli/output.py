@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -199,6 +199,31 @@ def _print_plain(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Non
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
+
+
+@contextmanager
+def progress(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal how far long work is, for as long as it takes.
+
+    Yields:
+        What is to be told how much of how much is done; None where nobody looks.
+    """
+    if not is_shown or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError:
+        yield None
+        return
+    with Progress(console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tell
 
 
 def require_yes(question: str) -> None:

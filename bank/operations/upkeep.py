@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bank.errors import InputError, NotPermitted, Refusal, StoreError
+from bank.ledger.proof import Found
 from bank.operations.bank import Bank
 from bank.operations.files import log, newest, only_one
 from bank.operations.periods import is_held_by_hand
@@ -15,6 +16,7 @@ from bank.store.connect import Database, Reader, reading
 from bank.store.create import migrate as migrate_database
 from bank.store.create import present_schema
 from bank.store.migrations import NEWEST
+from bank.store.proof import Tell
 
 
 def migrate(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
@@ -40,43 +42,82 @@ def migrate(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
     return {**done, "from": before, "to": after}
 
 
-def verify(bank: Bank) -> list[str]:
-    """Return everything in the books that does not agree; nothing means that all does."""
-    # First the log: what is written while we look is then in the books and not in what we read.
-    logged = _logged_heads(bank.settings.logfile)
-    with reading(bank.database) as reader:
-        found = list(proof.problems(reader, bank.database))
-        for (table, name), heads in logged.items():
-            found += _log_problems(reader, table, name, heads)
-    return found
+def verify(bank: Bank, tell: Tell | None = None) -> list[str]:
+    """Return what in the books does not agree; nothing means that all does.
+
+    Of what is wrong with many rows of one chain in the same way the first is named and the others
+    are counted: the answer is never longer than the list of accounts and meters, some lines each.
+
+    Args:
+        bank: see `Bank`.
+        tell: is told now and then how many rows of how many have been proven.
+    """
+    # Loaded here, because nothing else in this room needs it.
+    from concurrent.futures import ThreadPoolExecutor
+
+    # What is logged while we look is then in the books and not in what we read.
+    log_bytes = _size(bank.settings.logfile)
+    with ThreadPoolExecutor(1) as pool:
+        # SQLite looks at the file by itself, on another processor where there is one.
+        file = pool.submit(_file_problems, bank.database)
+        with reading(bank.database) as reader:
+            found = list(proof.book_problems(reader, bank.database, tell or _nobody))
+            found += _log_problems(reader, bank.settings.logfile, log_bytes)
+    return [*file.result(), *found]
 
 
-def _logged_heads(path: str) -> dict[tuple[str, str], dict[int, str]]:
-    """Return the digests that were logged, by number, for each chain: its table and account."""
-    logged: dict[tuple[str, str], dict[int, str]] = {}
-    if not path or not os.path.exists(path):
-        return logged
-    for line in _log_lines(path):
-        try:
-            event = json.loads(line)
-            chains = {table: event.get(key, {}) for key, table in _CHAINS.items()}
-        except (ValueError, AttributeError):
-            # The predecessor's lines, or a line cut off by a full disk.
-            continue
-        if event.get("event") in ("restore", "restore_failed"):
-            # What came after the backup is gone on purpose.
-            logged.clear()
-        for table, heads in chains.items():
-            for name, head in heads.items():
-                seq, _, digest = head.partition(":")
-                logged.setdefault((table, name), {})[int(seq)] = digest
-    return logged
+def _nobody(done: int, total: int) -> None:
+    del done, total
 
 
-def _log_lines(path: str) -> Iterator[str]:
+def _file_problems(database: Database) -> list[str]:
+    with reading(database) as reader:
+        return list(proof.file_problems(reader))
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size if path and os.path.exists(path) else 0
+
+
+def _log_problems(reader: Reader, path: str, size: int) -> Iterator[str]:
+    """Yield the chains that end before what was logged of them, or have another digest there.
+
+    A chain that was cut off, or computed again from the start, agrees with itself; it does not
+    agree with what was logged while it grew.
+
+    Args:
+        reader: the database.
+        path: the log.
+        size: bytes of it that were there before the database was read.
+    """
+    if not size:
+        return
+    found = Found()
+    for line in _lines(path, _since_restore(path, size), size):
+        for table, name, seq, digest in _heads(line):
+            if seq and proof.head_at(reader, table, name, seq) != digest:
+                what = "was logged with another digest: the chain was cut off or computed again"
+                found.say(f"account {name}", table, what, f"{table} {seq}")
+    yield from found.told()
+
+
+def _since_restore(path: str, size: int) -> int:
+    """Return where in the log the last restore is: what came after the backup went on purpose."""
+    start = at = 0
+    for line in _lines(path, 0, size):
+        if b'"restore' in line and _event(line).get("event") in ("restore", "restore_failed"):
+            start = at
+        at += len(line)
+    return start
+
+
+def _lines(path: str, start: int, end: int) -> Iterator[bytes]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            yield from file
+        with open(path, "rb") as file:
+            file.seek(start)
+            while start < end and (line := file.readline()):
+                yield line
+                start += len(line)
     except OSError as error:
         raise NotPermitted(
             f"{path} cannot be read ({error.strerror}): what was logged cannot be compared; run as"
@@ -84,23 +125,27 @@ def _log_lines(path: str) -> Iterator[str]:
         ) from error
 
 
+def _heads(line: bytes) -> Iterator[tuple[str, str, int, str]]:
+    """Yield table, account, number and digest of each end of a chain that a line names."""
+    event = _event(line)
+    for key, table in _CHAINS.items():
+        for name, head in event.get(key, {}).items():
+            seq, _, digest = head.partition(":")
+            yield table, name, int(seq), digest
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """Return what a line of the log says, nothing where it is not one of the bank's."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        # The predecessor's lines, or a line cut off by a full disk.
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
 # What a line of the log names, and the table that has it.
 _CHAINS = {"heads": "entry", "changes": "account_change"}
-
-
-def _log_problems(reader: Reader, table: str, name: str, heads: dict[int, str]) -> Iterator[str]:
-    """Yield the first logged digest that a chain does not have any more.
-
-    A chain that was cut off, or computed again from the start, agrees with itself; it does not
-    agree with what was logged while it grew.
-    """
-    for seq, digest in sorted(heads.items()):
-        if seq and proof.head_at(reader, table, name, seq) != digest:
-            yield (
-                f"account {name}: {table} {seq} was logged with another digest: the chain was cut"
-                " off or computed again"
-            )
-            return
 
 
 def backup(bank: Bank, path: str) -> dict[str, Any]:
@@ -115,13 +160,13 @@ def backup(bank: Bank, path: str) -> dict[str, Any]:
         copies.check_copy(path)
         copy = Database(path, bank.database.accounts_table)
         with reading(copy) as reader:
-            wrong = list(proof.problems(reader, copy))
+            wrong = next(proof.problems(reader, copy), None)
     except BaseException:
         os.unlink(path)
         raise
     if wrong:
         raise StoreError(
-            f"{path} was written, and does not agree with itself: {wrong[0]}; so it is with the"
+            f"{path} was written, and does not agree with itself: {wrong}; so it is with the"
             " database: see 'slurm_bank.py verify'"
         )
     return {"file": path, "bytes": os.stat(path).st_size, "verified": True}
@@ -144,11 +189,11 @@ def restore(bank: Bank, path: str, *, dry_run: bool) -> dict[str, Any]:
     with copies.of_this_schema(path, bank.database, now=bank.clock()) as copy_path:
         copy = Database(copy_path, bank.database.accounts_table)
         with reading(copy) as reader:
-            wrong = list(proof.problems(reader, copy))
+            wrong = next(proof.problems(reader, copy), None)
             restored = accounts.find_all(reader)
         ends = newest(restored.values())
         if wrong:
-            raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong[0]}")
+            raise Refusal("backup_broken", f"{path} does not agree with itself: {wrong}")
         is_sound = _is_sound(bank.database)
         if not dry_run:
             if is_sound:

@@ -1,128 +1,202 @@
-"""Proof that the books agree: every row of the database held against those it must fit."""
+"""Proof that the books agree: every row of the database held against those it must fit.
 
-from collections import defaultdict
-from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
+Account by account, in the order of their names; the rows of each are read once and not kept.
+"""
 
-from bank.ledger.entries import AVAILABLE, USED, Draft
+from collections.abc import Callable, Iterator, Sequence
+
 from bank.ledger.proof import (
+    Bookings,
     Change,
-    MeterReading,
-    chain_problems,
-    change_problems,
-    entry_of,
-    meter_problems,
+    Found,
+    MeterState,
+    Row,
+    Totals,
+    prove_chain,
+    prove_changes,
+    proven_readings,
 )
 from bank.policy.thresholds import FLAGS
 from bank.store import accounts, grants, user_limits
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
+from bank.store.grants import Grant
 from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank
 from bank.store.notices import find_open
 
+# Told how many rows of how many have been proven.
+Tell = Callable[[int, int], None]
+
 _FIELDS = ("is_open", "is_unlimited", "credit", "period_started_on", "hold_reason", "grant_id")
+_TELL_EVERY_ROWS = 5_000
 
 
-class Sums:
-    """What the entries add up to, gathered while they are read once."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.by_reading: dict[tuple[str, str], int] = defaultdict(int)
-        self.charged: dict[tuple[str, str], int] = defaultdict(int)
-        self.closed: dict[tuple[str, str], int] = defaultdict(int)
-        self.refunded: dict[tuple[str, str], int] = defaultdict(int)
-        self.settled: dict[tuple[str, str, str], int] = defaultdict(int)
+def _tell_nobody(done: int, total: int) -> None:
+    del done, total
 
 
 def problems(reader: Reader, database: Database) -> Iterator[str]:
-    """Yield everything that does not agree, in words; nothing means that all does."""
-    yield from _file_problems(reader)
+    """Yield everything that does not agree, in words; nothing means that all does.
+
+    Where many rows of one chain do not fit in the same way, the first of them is named and the
+    others are counted.
+    """
+    yield from file_problems(reader)
+    yield from book_problems(reader, database)
+
+
+def book_problems(reader: Reader, database: Database, tell: Tell = _tell_nobody) -> Iterator[str]:
+    """Yield where entries, readings and other rows do not agree; see `problems`."""
+    proof = _Proof(reader, tell)
     known = accounts.find_all(reader)
-    sums = Sums()
-    yield from _entry_problems(reader, known, sums)
-    yield from _change_problems(reader, known)
-    yield from _grant_problems(reader)
-    yield from _reading_problems(reader, sums)
-    yield from _place_problems(reader, sums)
+    for account in known.values():
+        yield from _account_problems(proof, account)
+    yield from _transfer_problems(proof)
+    yield from _refund_problems(proof)
+    yield from _settled_problems(proof)
     yield from _shown_problems(reader, database, known)
     yield from user_limits.problems(reader)
 
 
-def _file_problems(reader: Reader) -> Iterator[str]:
+def file_problems(reader: Reader) -> Iterator[str]:
+    """Yield what is damaged, and what of the schema is gone; see `problems`."""
     for (verdict,) in reader.query("PRAGMA integrity_check(10)"):
         if verdict != "ok":
             yield f"the file is damaged: {verdict}"
     # What a site keeps beside them is the site's to check.
     for name in TABLES:
-        for table, row, parent, _ in reader.query(f"PRAGMA foreign_key_check({name})"):
-            yield f"table {table}, row {row}: what it refers to in {parent} is not there"
+        found = Found()
+        for table, row, parent, _ in reader.stream(f"PRAGMA foreign_key_check({name})"):
+            what = f"what it refers to in {parent} is not there"
+            found.say(f"table {table}", parent, what, f"row {row}")
+        yield from found.told()
     triggers = {name for (name,) in reader.query("SELECT name FROM sqlite_master")}
     for table in (*v0001_first.IMMUTABLE, *v0003_whole_bank.IMMUTABLE):
         for what in ("update", "delete"):
             if f"{table}_{what}_refused" not in triggers:
                 yield f"table {table}: what refuses to {what} its rows is gone"
-    for name, seq in reader.query(
-        "SELECT name, seq FROM entry JOIN account ON account.account_id = entry.account_id"
-        " JOIN allocation_grant ON allocation_grant.grant_id = entry.grant_id"
-        " WHERE allocation_grant.account_id <> entry.account_id"
-    ):
-        yield f"account {name}, entry {seq}: its grant is another account's"
 
 
-def _entry_problems(reader: Reader, known: dict[str, Account], sums: Sums) -> Iterator[str]:
-    rows = reader.stream(
-        "SELECT name, seq, posted_at, digest, kind, source, target, amount, actor, reason,"
-        " entry.grant_id, cluster, user_name, reference, idempotency_key, leg"
-        " FROM entry JOIN account ON account.account_id = entry.account_id ORDER BY name, seq"
+class _Proof:
+    """What is gathered over all accounts.
+
+    Attributes:
+        reader: the database.
+        net: what each transfer brought to clearing less what it took, where that is not 0.
+        refunded: what was refunded, by (cluster, account).
+        settled: use of children that accounts closed, by (account, cluster, child).
+        jobs_refunded: how many entries refund a job.
+    """
+
+    def __init__(self, reader: Reader, tell: Tell) -> None:
+        self.reader = reader
+        self.net: dict[str, int] = {}
+        self.refunded: dict[tuple[str, str], int] = {}
+        self.settled: dict[tuple[str, str, str], int] = {}
+        self.jobs_refunded = 0
+        self._tell = tell
+        self._done = 0
+        ((entries,), (readings,)) = reader.query(
+            "SELECT coalesce(sum(entry_count), 0) FROM account"
+        ) + reader.query("SELECT coalesce(sum(reading_count), 0) FROM meter")
+        self._total = entries + readings
+        tell(0, self._total)
+
+    def rows(self, sql: str, **parameters: object) -> Iterator[Row]:
+        """Return the rows of a query one by one, and tell how far it is."""
+        for row in self.reader.stream(sql, **parameters):
+            self._done += 1
+            if not self._done % _TELL_EVERY_ROWS:
+                self._tell(self._done, self._total)
+            yield row
+
+
+def _account_problems(proof: _Proof, account: Account) -> Iterator[str]:
+    """Yield what does not agree of one account and its meters."""
+    found = Found()
+    bookings = Bookings(account.name, _meters(proof, account, found), found)
+    known = grants.find_all(proof.reader, account.account_id)
+    ids = [grant.grant_id for grant in known]
+    totals = Totals(account.name, ids, bookings, proof.net, found)
+    entries = proof.rows(
+        # In the order of the digest.
+        "SELECT seq, posted_at, :name, kind, source, target, amount, actor, reason, grant_id,"
+        " cluster, user_name, reference, idempotency_key, leg, digest"
+        " FROM entry WHERE account_id = :id ORDER BY seq",
+        name=account.name,
+        id=account.account_id,
     )
-    seen = set()
-    for name, group in groupby(rows, key=itemgetter(0)):
-        seen.add(name)
-        entries = [entry_of(row) for row in group]
-        yield from chain_problems(name, entries, known[name].books)
-        for entry in entries:
-            _add(sums, entry.draft)
-            if entry.draft.target == USED and not entry.draft.reference:
-                yield f"account {name}, entry {entry.seq}: a charge that rests on no reading"
-    for name, account in known.items():
-        if name not in seen:
-            yield from chain_problems(name, [], account.books)
+    prove_chain(account.name, totals.counted(entries), account.books, found)
+    for meter, seq, left in bookings.left():
+        _say_left(proof, account, found, (meter, seq, left))
+    _prove_own_changes(proof, account, known, found)
+    _prove_grants(account, known, totals, found)
+    _prove_places(proof, account, totals, found)
+    proof.jobs_refunded += totals.jobs_refunded
+    for cluster, amount in totals.refunded.items():
+        proof.refunded[cluster, account.name] = amount
+    for (cluster, child), amount in totals.settled.items():
+        proof.settled[account.name, cluster, child] = amount
+    yield from found.told()
 
 
-def _add(sums: Sums, draft: Draft) -> None:
-    cluster, reference = draft.cluster or "", draft.reference or ""
-    if draft.target == USED:
-        sums.charged[cluster, draft.account] += draft.amount
-        if reference.startswith("reading "):
-            sums.by_reading[draft.account, reference] += draft.amount
-    elif (draft.source, draft.target) == (USED, AVAILABLE):
-        sums.charged[cluster, draft.account] -= draft.amount
-        sums.refunded[cluster, draft.account] += draft.amount
-    elif draft.source == USED:
-        sums.closed[cluster, draft.account] += draft.amount
-    elif draft.kind == "closing":
-        sums.settled[draft.account, cluster, reference.removeprefix("child ")] += draft.amount
+def _meters(proof: _Proof, account: Account, found: Found) -> dict[int, Iterator[tuple[int, int]]]:
+    """Return the readings of an account's meters, each proven when it is taken."""
+    return {
+        meter_id: proven_readings(
+            _meter_name(meter_id, user, account, cluster),
+            proof.rows(
+                # In the order of the digest.
+                "SELECT :cluster, :association, user_name, partition_name, seq, raw, cause, booked,"
+                " asked_at, answered_at, digest FROM reading WHERE meter_id = :id ORDER BY seq",
+                cluster=cluster,
+                association=association,
+                id=meter_id,
+            ),
+            MeterState(*newest),
+            found,
+        )
+        for meter_id, cluster, association, user, *newest in proof.reader.query(
+            "SELECT meter_id, cluster, association, user_name, reading_count, raw, head_digest,"
+            " is_gone, user_name, partition_name, asked_at, answered_at"
+            " FROM meter WHERE account_id = :id ORDER BY meter_id",
+            id=account.account_id,
+        )
+    }
 
 
-def _change_problems(reader: Reader, known: dict[str, Account]) -> Iterator[str]:
-    changes: dict[int, list[Change]] = defaultdict(list)
-    for account_id, *row in reader.stream(
-        "SELECT account_id, seq, field, old, new, actor, reason, changed_at, digest"
-        " FROM account_change ORDER BY account_id, seq"
-    ):
-        changes[account_id].append(Change(*row))
-    by_account: dict[str, dict[str, str]] = defaultdict(dict)
-    for grant in grants.every(reader):
-        field, value = grants.stated(grant)
-        by_account[grant.account][field] = value
-    for name, account in known.items():
-        stated: dict[str, str | None] = {field: _text(account, field) for field in _FIELDS}
-        stated.update(by_account.get(name, {}))
-        head = (account.change_count, account.change_digest)
-        mine = changes[account.account_id]
-        yield from change_problems(name, account.account_id, mine, stated, head)
+def _meter_name(meter_id: int, user: str, account: Account, cluster: str) -> str:
+    return f"meter {meter_id} ({user} in {account.name} on {cluster})"
+
+
+def _say_left(proof: _Proof, account: Account, found: Found, left: tuple[int, int, int]) -> None:
+    """Say that what a reading booked is not what entries hold."""
+    meter_id, seq, amount = left
+    ((user, cluster, booked),) = proof.reader.query(
+        "SELECT meter.user_name, cluster, coalesce(booked, 0) FROM meter"
+        " LEFT JOIN reading ON reading.meter_id = meter.meter_id AND seq = :seq"
+        " WHERE meter.meter_id = :id",
+        id=meter_id,
+        seq=seq,
+    )
+    what = f"it booked {booked}, its entries hold {booked - amount}"
+    name = _meter_name(meter_id, user, account, cluster)
+    found.say(name, "booked", what, f"reading {seq}")
+
+
+def _prove_own_changes(
+    proof: _Proof, account: Account, known: Sequence[Grant], found: Found
+) -> None:
+    rows = proof.reader.stream(
+        "SELECT seq, field, old, new, actor, reason, changed_at, digest"
+        " FROM account_change WHERE account_id = :id ORDER BY seq",
+        id=account.account_id,
+    )
+    changes = (Change(*row) for row in rows)
+    stated: dict[str, str | None] = {field: _text(account, field) for field in _FIELDS}
+    stated.update(grants.stated(grant) for grant in known)
+    head = (account.change_count, account.change_digest)
+    prove_changes(account.name, account.account_id, changes, stated, head, found)
 
 
 def _text(account: Account, field: str) -> str | None:
@@ -130,87 +204,98 @@ def _text(account: Account, field: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _grant_problems(reader: Reader) -> Iterator[str]:
-    for name, grant_id, told, is_so in reader.query(
-        "SELECT name, g.grant_id, g.granted, coalesce(("
-        " SELECT sum(amount * ((target IN ('available', 'used')) - (source IN ('available',"
-        " 'used')))) FROM entry"
-        " WHERE entry.account_id = g.account_id AND entry.grant_id = g.grant_id), 0)"
-        " FROM allocation_grant AS g JOIN account ON account.account_id = g.account_id"
-    ):
-        if told != is_so:
-            yield f"account {name}: grant {grant_id} says granted {told}, its entries say {is_so}"
+def _prove_grants(account: Account, known: Sequence[Grant], totals: Totals, found: Found) -> None:
+    for grant in known:
+        is_so = totals.granted[grant.grant_id]
+        if grant.granted != is_so:
+            what = f"says granted {grant.granted}, its entries say {is_so}"
+            whose = f"account {account.name}, grant {grant.grant_id}"
+            found.say(whose, "granted", what)
 
 
-def _reading_problems(reader: Reader, sums: Sums) -> Iterator[str]:
-    meters = reader.query(
-        "SELECT meter_id, cluster, association, name, user_name, reading_count, raw,"
-        " meter.head_digest, is_gone, user_name, partition_name, asked_at, answered_at"
-        " FROM meter JOIN account ON account.account_id = meter.account_id"
+def _prove_places(proof: _Proof, account: Account, totals: Totals, found: Found) -> None:
+    whose = f"account {account.name}"
+    rows = proof.reader.query(
+        "SELECT cluster, charged, closed FROM place WHERE account_id = :id ORDER BY cluster",
+        id=account.account_id,
     )
-    rows: dict[int, list[MeterReading]] = defaultdict(list)
-    for meter_id, *row in reader.stream(
-        "SELECT meter_id, seq, user_name, partition_name, raw, cause, booked, asked_at,"
-        " answered_at, digest FROM reading ORDER BY meter_id, seq"
-    ):
-        rows[meter_id].append(MeterReading(*row))
-    for meter_id, cluster, association, account, user, *newest in meters:
-        name = f"meter {meter_id} ({user} in {account} on {cluster})"
-        identity = (cluster, association)
-        mine = rows.pop(meter_id, [])
-        yield from meter_problems(name, identity, mine, (newest[0], newest[1], newest[2]))
-        if mine and tuple(newest[3:]) != (
-            mine[-1].cause == "gone",
-            mine[-1].user,
-            mine[-1].partition,
-            mine[-1].asked_at,
-            mine[-1].answered_at,
-        ):
-            yield f"{name}: its row does not say what, whose or when its newest reading was"
-        for reading in mine:
-            booked = sums.by_reading.pop((account, f"reading {meter_id}/{reading.seq}"), 0)
-            if booked != reading.booked:
-                yield (
-                    f"{name}, reading {reading.seq}: it booked {reading.booked}, its entries hold"
-                    f" {booked}"
-                )
-    for account, reference in sums.by_reading:
-        yield f"account {account}: entries rest on {reference}, which is not one of its readings"
-
-
-def _place_problems(reader: Reader, sums: Sums) -> Iterator[str]:
-    for cluster, name, charged, closed in reader.query(
-        "SELECT cluster, name, charged, closed FROM place"
-        " JOIN account ON account.account_id = place.account_id"
-    ):
+    for cluster, charged, closed in rows:
         for what, told, is_so in (
-            ("charged", charged, sums.charged.pop((cluster, name), 0)),
-            ("closed", closed, sums.closed.pop((cluster, name), 0)),
+            ("charged", charged, totals.charged.get(cluster, 0)),
+            ("closed", closed, totals.closed.get(cluster, 0)),
         ):
             if told != is_so:
-                yield f"account {name} on {cluster}: its place says {what} {told}, entries {is_so}"
-    for cluster, name in (*sums.charged, *sums.closed):
-        yield f"account {name}: entries name cluster {cluster!r}, where it has no place"
-    for account, cluster, child, told, joined, most in reader.query(
+                says = f"its place says {what} {told}, entries {is_so}"
+                found.say(f"{whose} on {cluster}", what, says)
+    for cluster in sorted({*totals.charged, *totals.closed} - {row[0] for row in rows}):
+        found.say(whose, "place", f"entries name cluster {cluster!r}, where it has no place")
+
+
+def _transfer_problems(proof: _Proof) -> Iterator[str]:
+    """Yield the transfers of which not as much was taken as was given."""
+    found = Found()
+    for reference, net in sorted(proof.net.items()):
+        what = f"{abs(net)} more were {'given than taken' if net > 0 else 'taken than given'}"
+        found.say("clearing", "net", what, reference)
+    yield from found.told()
+
+
+def _refund_problems(proof: _Proof) -> Iterator[str]:
+    """Yield refunds of jobs that fit no entry, and entries that refund a job and have no row."""
+    found = Found()
+    fitting = 0
+    for cluster, index, job, is_fit in proof.reader.stream(
+        "SELECT job_refund.cluster, job_index, job_id, coalesce(kind = 'refund'"
+        " AND entry.amount = job_refund.amount AND entry.cluster = job_refund.cluster"
+        " AND reference = 'job ' || job_refund.cluster || '/' || job_index, 0)"
+        " FROM job_refund LEFT JOIN entry"
+        " ON entry.account_id = job_refund.account_id AND entry.seq = job_refund.seq"
+        " ORDER BY 1, 2"
+    ):
+        fitting += is_fit
+        if not is_fit:
+            what = "no entry refunds it as its row says"
+            found.say("table job_refund", "entry", what, f"job {job} ({cluster}/{index})")
+    if fitting != proof.jobs_refunded:
+        for name, seq, reference in proof.reader.stream(
+            "SELECT name, seq, reference FROM entry JOIN account"
+            " ON account.account_id = entry.account_id"
+            " WHERE kind = 'refund' AND source = 'used' AND reference LIKE 'job %' AND NOT EXISTS"
+            " (SELECT 1 FROM job_refund WHERE job_refund.account_id = entry.account_id"
+            " AND job_refund.seq = entry.seq) ORDER BY name, seq"
+        ):
+            what = f"refunds {reference}, and has no row in job_refund"
+            found.say(f"account {name}", "job", what, f"entry {seq}")
+    yield from found.told()
+
+
+def _settled_problems(proof: _Proof) -> Iterator[str]:
+    """Yield where what stands as settled of a child's use is not what was closed, or too much."""
+    found = Found()
+    for account, cluster, child, told, joined, most in proof.reader.stream(
         "SELECT a.name, settled.cluster, c.name, settled.closed, settled.joined, place.charged"
         " FROM settled LEFT JOIN place"
         " ON place.cluster = settled.cluster AND place.account_id = settled.child_id"
         " JOIN account AS a ON a.account_id = settled.account_id"
-        " JOIN account AS c ON c.account_id = settled.child_id"
+        " JOIN account AS c ON c.account_id = settled.child_id ORDER BY 1, 2, 3"
     ):
-        is_so = sums.settled.pop((account, cluster, child), 0)
+        whose = f"account {account}"
+        is_so = proof.settled.pop((account, cluster, child), 0)
         if told != is_so:
-            yield (
-                f"account {account}: {told} of the use of {child} on {cluster} stands as closed,"
-                f" entries say {is_so}"
+            what = (
+                f"{told} of the use of {child} on {cluster} stands as closed, entries say {is_so}"
             )
-        if joined < -sums.refunded.get((cluster, child), 0) or joined + told > (most or 0):
-            yield (
-                f"account {account}: {joined} + {told} of the use of {child} on {cluster} stand as"
-                f" counting no more, {child} was charged {most or 0}"
+            found.say(whose, "settled", what)
+        if joined < -proof.refunded.get((cluster, child), 0) or joined + told > (most or 0):
+            what = (
+                f"{joined} + {told} of the use of {child} on {cluster} stand as counting no more,"
+                f" {child} was charged {most or 0}"
             )
-    for account, cluster, child in sums.settled:
-        yield f"account {account}: use of {child} on {cluster} was closed and is not settled"
+            found.say(whose, "joined", what)
+    for account, cluster, child in proof.settled:
+        what = f"use of {child} on {cluster} was closed and is not settled"
+        found.say(f"account {account}", "not settled", what)
+    yield from found.told()
 
 
 def _shown_problems(reader: Reader, database: Database, known: dict[str, Account]) -> Iterator[str]:
@@ -246,8 +331,8 @@ def head_at(reader: Reader, table: str, name: str, seq: int) -> str | None:
         seq: the row's number.
     """
     rows = reader.query(
-        f"SELECT digest FROM {table} JOIN account ON account.account_id = {table}.account_id"
-        " WHERE name = :name AND seq = :seq",
+        f"SELECT digest FROM {table} WHERE seq = :seq"
+        " AND account_id = (SELECT account_id FROM account WHERE name = :name)",
         name=name,
         seq=seq,
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bank.ledger.books import Books, extended
-from bank.ledger.entries import AVAILABLE, USED, Draft, entry_digest
+from bank.ledger.books import Books, extended, granted_by
+from bank.ledger.entries import AVAILABLE, CLEARING, USED, Draft, entry_digest
 from bank.operations import periods, upkeep
 from bank.operations.bank import Bank
 from bank.operations.files import log
@@ -22,12 +22,23 @@ from bank.store.post import post
 SU = 3600
 TABLES = (
     "entry", "reading", "account_change", "account", "place", "settled", "meter", "sbank",
+    "allocation_grant", "job_refund",
 )  # fmt: skip
 # What nothing else in the database says: figures of the last look at Slurm, which the next look
 # writes anew, and columns that belong to the programs that read the accounts table.
 UNPROVABLE = {
     "place": {"parent_id", "running", "orphaned", "held_by_others"},
     "settled": {"joined", "left_closed"},
+    "allocation_grant": {
+        "start_at",
+        "end_at",
+        "kind",
+        "state",
+        "promised",
+        "paid",
+        "carry_percent",
+    },
+    "job_refund": {"job_id"},
     "sbank": {"id", "upper_limit_informed", "lower_limit_informed", "max_limit_informed"},
 }
 
@@ -44,6 +55,35 @@ def _read_meter(bank: Bank, writer: Writer, number: int) -> None:
         "sub", "charge", AVAILABLE, USED, 1000, "t", "", grant, "c", "ada", reference
     )  # fmt: skip
     post(writer, [charge], now=bank.clock())
+
+
+def _transfer(bank: Bank, writer: Writer) -> None:
+    """Let "top" give what it has of two grants' worth, in two entries, and "side" take it."""
+    grants = {name: one.grant_id for name, one in accounts.find_all(writer).items()}
+    reference = f"transfer top/{accounts.find_many(writer, ['top'])['top'].books.entry_count + 1}"
+    drafts = [
+        Draft(name, "transfer", source, target, amount, "t", "", grants[name], reference=reference)
+        for name, source, target, amount in (
+            ("top", AVAILABLE, CLEARING, 3 * SU),
+            ("top", AVAILABLE, CLEARING, 2 * SU),
+            ("side", CLEARING, AVAILABLE, 5 * SU),
+        )
+    ]
+    post(writer, drafts, now=bank.clock())
+
+
+def _refund_job(bank: Bank, writer: Writer) -> None:
+    grant = accounts.find_many(writer, ["sub"])["sub"].grant_id
+    for index in (77, 78):
+        refund = Draft(
+            "sub", "refund", USED, AVAILABLE, 300, "t", "", grant, "c", "ada", f"job c/{index}"
+        )  # fmt: skip
+        (entry,) = post(writer, [refund], now=bank.clock())["sub"]
+        writer.execute(
+            "INSERT INTO job_refund (cluster, job_index, job_id, account_id, seq, amount)"
+            " SELECT 'c', :index, '5', account_id, :seq, 300 FROM account WHERE name = 'sub'",
+            [{"index": index, "seq": entry.seq}],
+        )
 
 
 def _log_heads(bank: Bank) -> None:
@@ -76,6 +116,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert standing is not None
         periods.start(bank, writer, standing, "new period", None, is_refilled=True)
         _read_meter(bank, writer, 3)
+        _transfer(bank, writer)
+        _refund_job(bank, writer)
         accounts.show(writer, bank.database, ["top", "sub", "side"])
     _log_heads(bank)
     assert upkeep.verify(bank) == []
@@ -149,7 +191,10 @@ def test_every_column_of_every_row_is_proven(table: str, filled: Path, tmp_path:
             forger.sql.execute("COMMIT")
             if not forger.found():
                 missed.append((row["rowid"], column, row[column]))
-            where = "rowid" if column not in ("account_id", "meter_id", "id") else column
+            # What is changed may be the rowid itself.
+            is_key = column in ("account_id", "meter_id", "id")
+            is_key = is_key or (table, column) == ("allocation_grant", "grant_id")
+            where = column if is_key else "rowid"
             key = row["rowid"] if where == "rowid" else other(column, row[column])
             forger.sql.execute(
                 f"UPDATE {table} SET {column} = ? WHERE {where} = ?",  # noqa: S608
@@ -182,13 +227,15 @@ def test_every_added_row_is_noticed(table: str, filled: Path, tmp_path: Path) ->
     row = forger.rows(table)[-1]
     row["rowid"] += 1000
     # The same again under the next number, or for somebody else.
-    for column in ("seq", "id", "name", "account", "association"):
+    for column in ("seq", "id", "name", "account", "association", "job_index"):
         if column in row:
             row[column] = row[column] + 1 if isinstance(row[column], int) else f"{row[column]}x"
     if "meter_id" in row and table == "meter":
         row["meter_id"] += 1000
     if table == "account":
         row["account_id"] += 1000
+    if table == "allocation_grant":
+        row["grant_id"] += 1000
     if table in ("place", "settled"):
         row["cluster"] = "elsewhere"
     if table == "entry":
@@ -213,7 +260,7 @@ def _entries(forger: Forger, name: str) -> list[Draft]:
 
 
 def _rewrite(forger: Forger, name: str, drafts: list[Draft]) -> None:
-    """Write an account's chain anew so that it agrees with itself and with its row."""
+    """Write an account's chain anew so that it agrees with itself, its row and its grants."""
     sql = forger.sql
     ((account_id,),) = sql.execute("SELECT account_id FROM account WHERE name = ?", (name,))
     found = sql.execute(
@@ -221,14 +268,21 @@ def _rewrite(forger: Forger, name: str, drafts: list[Draft]) -> None:
     )
     times = [row[0] for row in found]
     sql.execute("DELETE FROM entry WHERE account_id = ? AND seq > ?", (account_id, len(drafts)))
+    sql.execute("UPDATE allocation_grant SET granted = 0 WHERE account_id = ?", (account_id,))
     books = Books()
     for seq, (draft, at) in enumerate(zip(drafts, times, strict=False), start=1):
         before = books.head_digest
         books, _ = extended(books, [draft], now=at)
         assert books.head_digest == entry_digest(before, seq, at, draft)
+        changed = (draft.amount, draft.reference, books.head_digest)
         sql.execute(
-            "UPDATE entry SET amount = ?, digest = ? WHERE account_id = ? AND seq = ?",
-            (draft.amount, books.head_digest, account_id, seq),
+            "UPDATE entry SET amount = ?, reference = ?, digest = ?"
+            " WHERE account_id = ? AND seq = ?",
+            (*changed, account_id, seq),
+        )
+        sql.execute(
+            "UPDATE allocation_grant SET granted = granted + ? WHERE grant_id = ?",
+            (granted_by(draft), draft.grant_id),
         )
     sql.execute(
         "UPDATE account SET granted = ?, used = ?, entry_count = ?, head_digest = ?,"
@@ -239,19 +293,77 @@ def _rewrite(forger: Forger, name: str, drafts: list[Draft]) -> None:
     sql.execute("UPDATE sbank SET su_limit_hrs = ? WHERE account = ?", (shown, name))
 
 
-def _only_in_the_log(forger: Forger, name: str) -> bool:
+def _only_in_the_log(forger: Forger, *names: str) -> bool:
     found = forger.found()
-    return bool(found) and all(f"account {name}: entry" in one and "logged" in one for one in found)
+    return len(found) == len(names) and all(
+        one.startswith(f"account {name}, entry ") and "logged with another digest" in one
+        for name, one in zip(names, found, strict=True)
+    )
+
+
+def _as_changed(draft: Draft, kind: str, fields: dict[str, Any]) -> Draft:
+    return draft._replace(**fields) if draft.kind == kind else draft
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fields", "named"),
+    [
+        ("side", "transfer", {"amount": 4 * SU}, "clearing, transfer top/5: 3600 more were given"),
+        ("side", "transfer", {"reference": "transfer top/6"}, "clearing, transfer top/5: 18000"),
+        ("side", "transfer", {"reference": None}, "is of a transfer and refers to nothing"),
+        ("side", "transfer", {"reference": "transfer side/2"}, "entry 2: is of a transfer"),
+        ("top", "transfer", {"reference": "transfer side/2"}, "entry 5: is of a transfer"),
+        ("top", "transfer", {"reference": "transfer top/4"}, "entry 5: is of a transfer"),
+        ("sub", "refund", {"amount": 299}, "table job_refund, job 5 (c/77): no entry refunds it"),
+        ("sub", "refund", {"reference": "job c/79"}, "table job_refund, job 5 (c/77)"),
+        ("sub", "charge", {"reference": "reading 1/9"}, "rest on reading 1/9, which is not one"),
+        ("sub", "charge", {"reference": "reading 9/1"}, "rest on reading 9/1, which is not one"),
+        ("sub", "charge", {"reference": "reading x"}, "rest on reading x, which is not one"),
+        ("sub", "charge", {"reference": "reading 1/2"}, "reading 1: it booked 1000, its entries"),
+        ("sub", "charge", {"reference": None}, "entry 2: a charge that rests on no reading"),
+    ],
+)  # fmt: skip
+def test_entry_that_fits_its_chain_and_nothing_else_is_named(
+    name: str, kind: str, fields: dict[str, Any], named: str, filled: Path, tmp_path: Path
+) -> None:
+    forger = Forger(filled, tmp_path)
+    drafts = [_as_changed(draft, kind, fields) for draft in _entries(forger, name)]
+    _rewrite(forger, name, drafts)
+    Path(forger.bank.settings.logfile).unlink()
+    found = forger.found()
+    assert any(named in problem for problem in found), found
+
+
+def test_entry_of_another_accounts_grant_is_named(filled: Path, tmp_path: Path) -> None:
+    forger = Forger(filled, tmp_path)
+    ((grant,),) = forger.sql.execute("SELECT grant_id FROM account WHERE name = 'top'").fetchall()
+    forger.sql.execute("UPDATE entry SET grant_id = ? WHERE kind = 'refund'", (grant,))
+    assert any("its grant is another account's" in problem for problem in forger.found())
+
+
+def test_refund_of_a_job_without_its_row_is_named(filled: Path, tmp_path: Path) -> None:
+    forger = Forger(filled, tmp_path)
+    forger.sql.execute("DELETE FROM job_refund WHERE job_index = 78")
+    assert forger.found() == [
+        "account sub, entry 6: refunds job c/78, and has no row in job_refund"
+    ]
+
+
+def test_what_was_given_and_never_taken_is_named(filled: Path, tmp_path: Path) -> None:
+    forger = Forger(filled, tmp_path)
+    (deposit, _) = _entries(forger, "side")
+    _rewrite(forger, "side", [deposit])
+    Path(forger.bank.settings.logfile).unlink()
+    assert forger.found() == ["clearing, transfer top/5: 18000 more were given than taken"]
 
 
 def test_chain_that_was_cut_off_is_known_to_the_log(filled: Path, tmp_path: Path) -> None:
     forger = Forger(filled, tmp_path)
-    # All that the new period brought is gone: the tail agrees with what is left of it.
-    _rewrite(forger, "side", [])
-    forger.sql.execute("DELETE FROM sbank WHERE account = 'side'")
-    forger.sql.execute("INSERT INTO sbank SELECT 99, name, 0, period_started_on, 0, 0, 0"
-                       " FROM account WHERE name = 'side'")  # fmt: skip
-    assert _only_in_the_log(forger, "side"), forger.found()
+    # What was transferred is gone, from both: what is left of them agrees.
+    for name in ("top", "side"):
+        kept = [draft for draft in _entries(forger, name) if draft.kind != "transfer"]
+        _rewrite(forger, name, kept)
+    assert _only_in_the_log(forger, "side", "top"), forger.found()
     Path(forger.bank.settings.logfile).unlink()
     # Were this to be found without the log, the test above would prove nothing of the log.
     assert forger.found() == []
@@ -259,8 +371,8 @@ def test_chain_that_was_cut_off_is_known_to_the_log(filled: Path, tmp_path: Path
 
 def test_chain_that_was_computed_again_is_known_to_the_log(filled: Path, tmp_path: Path) -> None:
     forger = Forger(filled, tmp_path)
-    (deposit,) = _entries(forger, "side")
-    _rewrite(forger, "side", [deposit._replace(amount=1_000_000 * SU)])
+    deposit, transfer = _entries(forger, "side")
+    _rewrite(forger, "side", [deposit._replace(amount=1_000_000 * SU), transfer])
     assert _only_in_the_log(forger, "side"), forger.found()
     Path(forger.bank.settings.logfile).unlink()
     assert forger.found() == []
