@@ -286,7 +286,8 @@ def prove_changes(
         name: the account.
         account_id: its number, which is part of each digest.
         changes: all of them in order.
-        stated: the fields that stand in its row, as text.
+        stated: the fields that stand in its row and in those of what is its own, as text; what
+            its changes say of any other must be nothing.
         head: the count and the newest digest that stand in its row.
         found: gets what is wrong.
     """
@@ -310,10 +311,10 @@ def prove_changes(
         values[change.field], digest = change.new, change.digest
     if (count, digest) != head:
         found.say(whose, "change head", "its row does not end with its newest change")
-    for field, told in stated.items():
-        if told != values[field]:
-            what = f"its row says {field} {told}, its changes say {values[field]}"
-            found.say(whose, field, what)
+    for field, is_so in values.items():
+        told = stated.get(field)
+        if told != is_so:
+            found.say(whose, field, f"its row says {field} {told}, its changes say {is_so}")
 
 
 class MeterState(NamedTuple):
