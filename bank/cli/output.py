@@ -3,8 +3,9 @@
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from bank.errors import BankError, InputError, NotPrinted, Refusal, UsageError
@@ -201,9 +202,17 @@ def _print_plain(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Non
         )
 
 
+# Who waits no longer need not be told how far it is.
+_LONG_SECONDS = 1.0
+
+
 @contextmanager
 def progress(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show on a terminal how far long work is, for as long as it takes.
+    """Show on a terminal how far work is that takes long, until it is done.
+
+    Args:
+        what: the work, in a word.
+        is_shown: whether it is to be shown where somebody looks.
 
     Yields:
         What is to be told how much of how much is done; None where nobody looks.
@@ -211,19 +220,31 @@ def progress(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None
     if not is_shown or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
+    begun = time.monotonic()
+    with ExitStack() as shown:
+        update: Callable[[int, int], None] | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal update
+            if update is None and time.monotonic() - begun >= _LONG_SECONDS:
+                update = _bar(shown, what)
+            if update is not None:
+                update(done, total)
+
+        yield tell
+
+
+def _bar(shown: ExitStack, what: str) -> Callable[[int, int], None]:
+    """Show a bar until `shown` is closed; return what moves it."""
     try:
         from rich.console import Console
         from rich.progress import Progress
     except ImportError:
-        yield None
-        return
-    with Progress(console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
-        task = bar.add_task(what, total=None)
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield tell
+        return lambda _done, _total: None
+    bar = Progress(console=Console(stderr=True), transient=True, refresh_per_second=4)
+    shown.enter_context(bar)
+    task = bar.add_task(what, total=None)
+    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def require_yes(question: str) -> None:

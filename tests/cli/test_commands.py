@@ -1,5 +1,6 @@
 """What a person types and reads: sentences, exit statuses, refusals by name."""
 
+import io
 import json
 import os
 import sqlite3
@@ -488,3 +489,54 @@ def test_a_balance_loads_nothing_heavy(command: Command) -> None:
     heavy = {"subprocess", "logging", "dataclasses", "sqlalchemy", "dataset", "rich", "json"}
     assert heavy.isdisjoint(done.stderr.split())
     assert "test1" in done.stdout
+
+
+class Screen(io.StringIO):
+    """What a terminal is sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds", "is_shown"),
+    [((), 0.0, True), ((), 3600.0, False), (("--json",), 0.0, False)],
+)
+def test_long_work_shows_a_terminal_how_far_it_is(
+    options: tuple[str, ...],
+    seconds: float,
+    is_shown: bool,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr("bank.cli.output._LONG_SECONDS", seconds)
+    monkeypatch.setattr(sys, "stderr", screen)
+    done = command("verify", *options)
+    assert done.status == 0
+    assert ("verify" in screen.getvalue()) is is_shown
+
+
+def test_what_is_no_terminal_is_not_shown_how_far_work_is(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bank.cli.output._LONG_SECONDS", 0.0)
+    assert command("verify") == (0, "the books agree\n", "")
+
+
+def test_verify_prints_the_first_problems_and_json_all_of_them(
+    command: Command, settings: Path
+) -> None:
+    command("insert", "test1", "10")
+    database = sqlite3.connect(settings.parent / "bank.db", isolation_level=None)
+    rows = [(f"other{number:02d}",) for number in range(30)]
+    database.executemany("INSERT INTO sbank VALUES (NULL, ?, 0, NULL, 0, 0, 0)", rows)
+    done, for_programs = command("verify"), command("verify", "--json")
+    assert (done.status, for_programs.status) == (1, 1)
+    lines = done.out.splitlines()
+    problems = json.loads(for_programs.out)["problems"]
+    assert lines == [*problems[:20], "and 10 more: 'verify --json' prints all",
+                     "the books do not agree"]  # fmt: skip
+    assert problems == [
+        f"table sbank: row of {name}, which is not open in the bank" for (name,) in rows
+    ]

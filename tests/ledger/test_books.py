@@ -1,12 +1,24 @@
 """The pure ledger: what an entry does to the totals, and how chains are made and proven."""
 
+import json
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bank.errors import LedgerBroken
 from bank.ledger.books import MAX_TOTAL, Books, extended, moved
-from bank.ledger.entries import AVAILABLE, CLEARING, KINDS, TREASURY, USED, Draft, Entry
+from bank.ledger.entries import (
+    AVAILABLE,
+    CLEARING,
+    KINDS,
+    TREASURY,
+    USED,
+    Draft,
+    Entry,
+    chained_digest,
+)
 from bank.ledger.proof import Found, entry_row, prove_chain
 
 MOVES = [(kind, *pair) for kind, pairs in KINDS.items() for pair in sorted(pairs)]
@@ -153,3 +165,13 @@ def test_a_total_that_was_changed_is_noticed(chain: tuple[Books, list[Entry]], f
     old = getattr(books, field)
     wrong = books._replace(**{field: old + 1 if isinstance(old, int) else "0"})  # type: ignore[arg-type]
     assert chain_problems("test1", entries, wrong)
+
+
+@given(
+    st.text(alphabet="0123456789abcdef"),
+    st.lists(st.none() | st.text() | st.integers() | st.booleans(), max_size=20),
+)
+def test_digest_is_of_the_same_bytes_whoever_makes_it(previous: str, fields: list[object]) -> None:
+    # What stands in databases was made so; it must fit for ever.
+    content = json.dumps([previous, *fields], separators=(",", ":"))
+    assert chained_digest(previous, *fields) == sha256(content.encode()).hexdigest()
