@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bank.slurm import assoc_mgr
-from benchmarks.measure import Action, both, compare, machine, process
+from benchmarks import million
+from benchmarks.measure import Action, both, compare, machine, peak, process
 from tests.lab import JOB_USERS, Lab
 from tests.predecessor.old_file import make_old_database, old_row
 
@@ -27,6 +28,8 @@ COMMANDS = ("scontrol", "sshare", "sacctmgr", "sacct", "squeue")
 HELD = 200
 OLD_WAY = 20
 _LONGEST_SECONDS = 5.0
+_LONGEST_PROOF_SECONDS = 20.0
+_MOST_MEGABYTES = 300
 NATIVE_LIMIT = "GrpTRESMins=billing"
 
 
@@ -40,6 +43,7 @@ class Row(NamedTuple):
         against_milliseconds: the median of that.
         ratio: median of the ratios, pair by pair.
         allowed: what the ratio should not be above, in words; "" where nothing is promised.
+        unit: of the two figures, where they are not milliseconds.
     """
 
     what: str
@@ -48,6 +52,7 @@ class Row(NamedTuple):
     against_milliseconds: float
     ratio: float
     allowed: str
+    unit: str = ""
 
 
 class Bench:
@@ -131,7 +136,9 @@ def holds(bench: Bench) -> Iterator[Row]:
     )
     release()
     calls = _sacctmgr_calls(bench)
-    yield Row(f"changing `sacctmgr` calls to hold {HELD} accounts", calls, "one", 1, calls, "1")
+    yield Row(
+        f"changing `sacctmgr` calls to hold {HELD} accounts", calls, "one", 1, calls, "1", "calls"
+    )
 
 
 def _change(bench: Bench, names: Sequence[str], change: str) -> list[str]:
@@ -263,6 +270,24 @@ def moving_in(large: Bench) -> Iterator[Row]:
     large.write_settings()
 
 
+def proof(directory: Path) -> Iterator[Row]:
+    """The proof of a database that has been in use for long, and what memory it takes."""
+    database, settings = directory / "million.db", directory / "million.py"
+    million.write(database, million.Size(), now=time.time_ns() // 1000)
+    settings.write_text(f"DATABASE = {str(database)!r}\n")
+    settings.chmod(0o600)
+    environment = {"PATH": "/usr/bin:/bin", "SLURM_BANK_SETTINGS": str(settings)}
+    argv = [sys.executable, str(ROOT / "slurm_bank.py"), "verify"]
+    measured = [peak(argv, environment) for _ in range(3)]
+    seconds = statistics.median(one.seconds for one in measured)
+    megabytes = max(one.megabytes for one in measured)
+    what = "`verify` of 10,000 accounts and 1,000,000 entries"
+    found = (seconds, _LONGEST_PROOF_SECONDS, seconds / _LONGEST_PROOF_SECONDS)
+    yield _row(what, found, "20 seconds", "1")
+    ratio = megabytes / _MOST_MEGABYTES
+    yield Row("most memory of that", megabytes, "300 MB", _MOST_MEGABYTES, ratio, "1", "MB")
+
+
 def _row(what: str, found: tuple[float, float, float], against: str, allowed: str) -> Row:
     seconds, against_seconds, ratio = found
     return Row(what, seconds * 1000, against, against_seconds * 1000, ratio, allowed)
@@ -304,9 +329,8 @@ def table(rows: Sequence[Row]) -> str:
         "| --- | ---: | --- | ---: | ---: | ---: |",
     ]
     for row in rows:
-        is_count = row.what.startswith("changing")
-        one = f"{row.milliseconds:.0f}" + (" calls" if is_count else "")
-        other = "" if is_count else f"{row.against_milliseconds:.0f}"
+        one = f"{row.milliseconds:.0f} {row.unit}".rstrip()
+        other = "" if row.unit else f"{row.against_milliseconds:.0f}"
         lines.append(
             f"| {row.what} | {one} | {row.against} | {other} | {row.ratio:.2f} |"
             f" {row.allowed or '-'} |"
@@ -340,6 +364,9 @@ Reading all meters takes most of a pass. It is one `scontrol show assoc_mgr`, be
 def main(argv: Sequence[str]) -> int:
     """Run all benchmarks; the exit status says whether all ratios are as promised."""
     rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="slurm-bank-bench-") as name:
+        _say("making a million entries; this takes about a minute")
+        rows += proof(Path(name))
     with benches() as (small, large):
         _say("measuring")
         for part in (start_up(small), passes(small), growth(small, large), moving_in(large)):

@@ -1,6 +1,7 @@
 """Timing of whole processes, two commands in turn, so that a machine whose speed drifts is fair."""
 
 import os
+import re
 import statistics
 import subprocess
 import time
@@ -33,6 +34,36 @@ def process(argv: Sequence[str], environment: dict[str, str]) -> Action:
         subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     return run
+
+
+class Peak(NamedTuple):
+    """How long one process took, and the most memory it had at once."""
+
+    seconds: float
+    megabytes: float
+
+
+def peak(argv: Sequence[str], environment: dict[str, str]) -> Peak:
+    """Run one command to its end; a status that is not 0 is an error.
+
+    Source:
+        proc(5), VmHWM. What wait4(2) says is never less than what the caller had when it forked.
+    """
+    begun, kilobytes = time.perf_counter(), 0
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, cwd="/") as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+            # The most so far never falls, so of the last moment little is missed.
+            kilobytes = int(found.group(1)) if found else kilobytes
+            time.sleep(_LOOK_SECONDS)
+        seconds = time.perf_counter() - begun
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return Peak(seconds, kilobytes * 1024 / 1e6)
+
+
+_LOOK_SECONDS = 0.02
 
 
 def both(first: Action, second: Action) -> Action:
