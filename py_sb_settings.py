@@ -14,6 +14,13 @@ DATABASE = '/var/lib/slurm_bank/slurm_bank.db'
 # One line of JSON for each change of the books, with the newest digests; '' for no log.
 LOGFILE = '/var/log/slurm_bank/slurm_bank.log'
 
+# A directory for copies of what ordinary users may see: each pass writes one for each user, which
+# only that user can read, of the accounts that the user belongs to. So everybody may ask for
+# 'balance' and the like without any right on DATABASE. Such as '/var/lib/slurm_bank_published', on
+# a file system with ACLs, and its directory must be one that everybody may pass through; '' for
+# none. Where it is set, this file must be readable by all.
+PUBLISHED = ''
+
 # Name of the table in DATABASE that other programs may read: one row an account, whole SUs.
 DB_TABLE_NAME = 'sbank'
 

@@ -24,6 +24,7 @@ class Settings(NamedTuple):
     database: str
     clusters: tuple[str, ...] = ()
     logfile: str = ""
+    published: str = ""
     database_backup_json: str = ""
     db_table_name: str = "sbank"
     # Billing-seconds here; SUs in the file.
@@ -113,6 +114,7 @@ RULES: dict[str, Rule] = {
         "a list of cluster names in lower case, each once, or [] for the local one", _names
     ),
     "LOGFILE": _PATH_OR_EMPTY,
+    "PUBLISHED": _PATH_OR_EMPTY,
     "DATABASE_BACKUP_JSON": _PATH_OR_EMPTY,
     "DB_TABLE_NAME": Rule(
         "lower-case letters, digits and _, at most 40, and not a table of the bank's own",

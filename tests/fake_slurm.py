@@ -13,11 +13,22 @@ from typing import Any
 import pytest
 
 from bank.errors import SlurmError
-from bank.operations import changes, clusters, lost, metering, quote, resets, takeover, user_limits
+from bank.operations import (
+    changes,
+    clusters,
+    lost,
+    metering,
+    publishing,
+    quote,
+    resets,
+    takeover,
+    user_limits,
+)
+from bank.slurm import sacctmgr
 from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
-ROOMS = (changes, clusters, lost, metering, quote, resets, takeover, user_limits)
+ROOMS = (changes, clusters, lost, metering, publishing, quote, resets, takeover, user_limits)
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
 BOOT_TIME               = {started}
@@ -72,6 +83,9 @@ class FakeSlurm:
         self.parents: dict[str, str | None] = {"root": None}
         self.limits: dict[str, dict[str, int]] = {"root": {}}
         self.running: dict[str, int] = {}
+        # By account, names joined by commas; numbers by name.
+        self.coordinators: dict[str, str] = {}
+        self.uids: dict[str, int] = {}
         self.users: dict[int, list[Any]] = {}
         # Of users' associations: limits, and how many jobs run.
         self.user_limits: dict[int, dict[str, int]] = {}
@@ -137,6 +151,8 @@ class FakeSlurm:
         """Answer what decides how much jobs get and cost, and for whom they count."""
         if argv == ["scontrol", "-a", "-o", "show", "partition"]:
             return PARTITION
+        if argv == sacctmgr.coordinators_arguments():
+            return "".join(f"{name}|{self.coordinators.get(name, '')}\n" for name in self.parents)
         if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
             return "normal|1.000000\n"
         if argv == ["scontrol", "-a", "-o", "show", "node"]:
@@ -174,7 +190,7 @@ class FakeSlurm:
                 yield self._row(
                     self.user_limits[association],
                     account=account,
-                    user=f"{user}(1000)",
+                    user=f"{user}({self.uids.get(user, 1000)})",
                     partition=partition,
                     id=association,
                     raw=raw,

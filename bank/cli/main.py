@@ -11,6 +11,7 @@ from bank.cli.output import (
     print_error,
     print_fault,
     print_line,
+    say_beside,
     warn,
 )
 from bank.errors import BankError, NotPrinted
@@ -75,7 +76,26 @@ def _do(usage: str, argv: list[str]) -> int:
         print_line(usage.strip() if arguments.verb == "--help" else f"slurm_bank.py {__version__}")
         return 0
     bank = _bank()
+    if bank.settings.published and arguments.verb in _FOR_EVERYBODY:
+        bank = _as_reader(bank)
     return _verb(arguments.verb)(bank, arguments)
+
+
+# What ordinary users may ask, of the accounts that they belong to.
+_FOR_EVERYBODY = {
+    *("get_sus", "balance", "list", "history", "grants"),
+    *("statement", "usage", "forecast", "explain", "quote"),
+}
+
+
+def _as_reader(bank: Bank) -> Bank:
+    """Return the bank as whoever asks may see it, and say as of when where that is a copy."""
+    from bank.operations.reader import as_reader
+
+    seen, as_of = as_reader(bank)
+    if as_of is not None:
+        say_beside(f"as of {as_of}")
+    return seen
 
 
 def _bank() -> Bank:

@@ -90,6 +90,11 @@ def print_json(value: object) -> None:
 _warned: set[str] = set()
 
 
+def say_beside(text: str) -> None:
+    """Say what belongs to an answer and is no part of it, which programs may read."""
+    _tell(f"slurm_bank: {text}")
+
+
 def warn(text: str) -> None:
     """Say what a person should look at, once; the work itself is done."""
     if text not in _warned:

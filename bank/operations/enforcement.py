@@ -26,6 +26,7 @@ from bank.operations.grant_dates import Turned, both_turned
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
 from bank.operations.metering import Result, both, read_meters
+from bank.operations.publishing import publish
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate_unknown, cannot_be_named, strangers, unknown_accounts
@@ -207,12 +208,14 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
+        # Who is a member of what is not known where a cluster could not be asked.
+        unpublished = publish(bank, looks) if looks and not (failures or dry_run) else []
     turned = reduce(both_turned, (result.turned for _, result in looks), Turned([], {}))
     limited = user_holds.find_limited(books.standings)
     notes = [
         *(*left, *turned.notes, *dated.notes),
         *overrun(bank, books.standings, looks, failures),
-        *user_holds.overrun(bank, limited, looks, failures),
+        *(*user_holds.overrun(bank, limited, looks, failures), *unpublished),
     ]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 

@@ -50,6 +50,7 @@ class UserRow(NamedTuple):
         association: Slurm's association id.
         raw: billing-seconds, whole: Slurm's own fraction is cut off, as sshare does.
         line: the whole row, for `user_limits`.
+        uid: the user's number, None where the controller does not know it.
     """
 
     association: int
@@ -58,6 +59,7 @@ class UserRow(NamedTuple):
     partition: str
     raw: int
     line: str = ""
+    uid: int | None = None
 
 
 class UserLimits(NamedTuple):
@@ -121,10 +123,12 @@ _HEADERS = ["Current Association Manager state", "Association Records"]
 _QOS_HEADER = "QOS Records"
 # Slurm takes any character in an account's name, so the fields around it must be unmistakable.
 _HEAD = re.compile(
-    r"ClusterName=(\S+) Account=(.*?) UserName=(?:(\S+)\([0-9]+\))? Partition=(\S*) Priority=\S*"
+    r"ClusterName=(\S+) Account=(.*?) UserName=(?:(\S+)\(([0-9]+)\))? Partition=(\S*) Priority=\S*"
     r" ID=([0-9]+) SharesRaw\S* UsageRaw/Norm/Efctv=([0-9]+)\.([0-9]{2})[0-9]*/\S*"
     r" ParentAccount=(?: |\S.*?\(([0-9]+)\) )(?:Lft|Lineage)="
 )
+# NO_VAL of slurm.h, and what is not a number of a user either.
+_NO_UID = 2**32 - 2
 _COUNTED = re.compile(r" GrpTRESMins=(?:[^ ]*?,)?billing=[^(,]*\(([0-9]+)\)")
 _LIMITS = re.compile(
     r" (GrpJobs=[^ (]*\(([0-9]+)\) .*? GrpTRESRunMins=(?:[^ ]*?,)?billing=[^(,]*\(([0-9]+)\)[^ ]* )"
@@ -178,7 +182,7 @@ def read(output: str, cluster: str) -> Associations:
                 f"scontrol show assoc_mgr printed a row that is not understood: {line[:120]!r};"
                 " an account with a line break in its name must be renamed first"
             )
-        where, name, user, partition, number_text, raw, decimals, parent = head.groups()
+        where, name, user, uid_text, partition, number_text, raw, decimals, parent = head.groups()
         number = int(number_text)
         if where != cluster or number in found or number in users:
             raise OutputNotUnderstood(
@@ -186,8 +190,9 @@ def read(output: str, cluster: str) -> Associations:
                 " or shows it twice"
             )
         if tail is None:
+            uid = int(uid_text) if int(uid_text) < _NO_UID else None
             # Few users have limits: theirs are read where they are asked for.
-            users[number] = UserRow(number, name, user, partition, int(raw), line)
+            users[number] = UserRow(number, name, user, partition, int(raw), line, uid)
             hundredths -= int(raw + decimals)
             continue
         limits, jobs, minutes = tail.groups()

@@ -68,6 +68,36 @@ def _modify(cluster: str, accounts: Sequence[str]) -> list[str]:
     return ["sacctmgr", "-i", "modify", "account", "where", *where, "set"]
 
 
+def coordinators_arguments() -> list[str]:
+    """Build the question for the coordinators of all accounts.
+
+    Source:
+        sacctmgr(1), show account withcoord.
+    """
+    return ["sacctmgr", "-n", "-P", "show", "account", "withcoord", "format=Account,Coordinators"]
+
+
+def read_coordinators(output: str) -> dict[str, list[str]]:
+    """Read who coordinates each account that somebody does.
+
+    Raises:
+        OutputNotUnderstood: a row is not in the form known, or root is not among them: then not
+            all was said.
+    """
+    found: dict[str, list[str]] = {}
+    is_whole = False
+    for line in output.splitlines():
+        account, separator, users = line.rpartition("|")
+        if not separator:
+            raise OutputNotUnderstood(f"sacctmgr show account printed {line[:200]!r}")
+        is_whole = is_whole or account == "root"
+        if users:
+            found[account] = users.split(",")
+    if not is_whole:
+        raise OutputNotUnderstood("sacctmgr show account does not list the account root")
+    return found
+
+
 def qos_factors_arguments() -> list[str]:
     """Build the question for the UsageFactor of each QOS."""
     return ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]

@@ -125,7 +125,8 @@ def test_associations() -> None:
         "proj": "dept",
         "a b|c (x)": "dept",
     }
-    assert UserRow(7, "proj", "lab-ada", "", 11) in [row._replace(line="") for row in found.users]
+    ada = UserRow(7, "proj", "lab-ada", "", 11, uid=999)
+    assert ada in [row._replace(line="") for row in found.users]
     assert [row.partition for row in found.users if row.user == "lab-bob"].count("gpu") == 1
     assert found.accounts["dept"].running_jobs == 2
     assert found.accounts["dept"].running_minutes == 20

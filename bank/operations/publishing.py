@@ -1,0 +1,237 @@
+"""Publishing: for each user a copy of what that user may see, which nobody else can read.
+
+A copy is a file PUBLISHED/UID.db. It is written under another name, made readable for one user and
+then put in place, so nobody ever reads half of one. How large it is and when it changed everybody
+can see who knows the number. The file `as_of` says as of when all of them are; `state`, which only
+the bank reads, what is in each, so that only those are written in which something has changed.
+Nothing is forced to the disk: after a start of the machine all are written anew, as they are with
+another program.
+"""
+
+import json
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from bank import __version__
+from bank.errors import BankError, SettingsError
+from bank.operations.bank import Bank, utc_text
+from bank.operations.clusters import Cluster
+from bank.operations.metering import Result
+from bank.operations.readable import let_read
+from bank.operations.reader import AS_OF, SUFFIX
+from bank.policy.readers import Views, views
+from bank.slurm import sacctmgr
+from bank.slurm.command import run
+from bank.store import read
+from bank.store.connect import Reader, reading
+from bank.store.migrations import NEWEST
+from bank.store.published import Copier, copying
+from bank.store.read import Standing
+
+_STATE, _SCRATCH = "state", ".part"
+_PASSED_THROUGH, _ONLY_OURS, _FOR_ALL = 0o711, 0o600, 0o644
+# Changes when the machine starts.
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Copy(NamedTuple):
+    """What is to be in one copy.
+
+    Attributes:
+        users: the names that belong to the number.
+        seen: the open accounts that are in it.
+        digest: of all that it shows.
+    """
+
+    users: list[str]
+    seen: Views
+    digest: str
+
+
+def publish(bank: Bank, looks: Iterable[tuple[Cluster, Result]]) -> list[str]:
+    """Bring all copies up to date, at the end of a pass over all clusters.
+
+    A pass does not fail because of it.
+
+    Returns:
+        What could not be done, for a person.
+    """
+    if not bank.settings.published:
+        return []
+    try:
+        _publish(bank, [result for _, result in looks])
+    except BankError as error:
+        return [f"what ordinary users see is not up to date: {error}"]
+    except OSError as error:
+        where = error.filename or bank.settings.published
+        return [f"what ordinary users see is not up to date: {where}: {error.strerror}"]
+    return []
+
+
+def _publish(bank: Bank, results: list[Result]) -> None:
+    directory = bank.settings.published
+    _make_safe(bank, directory)
+    coordinators = sacctmgr.read_coordinators(run(bank.slurm, sacctmgr.coordinators_arguments()))
+    now = bank.clock()
+    with reading(bank.database) as reader:
+        wanted = _wanted(reader, results, coordinators)
+    before = _read_state(directory)
+    names = os.listdir(directory)
+    there = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+    old = {uid: copy for uid, copy in wanted.items()
+           if str(uid) not in there or before.get(str(uid)) != copy.digest}  # fmt: skip
+    for number in there - {str(uid) for uid in wanted}:
+        os.unlink(f"{directory}/{number}{SUFFIX}")
+    for name in names:
+        # What a pass that was killed left.
+        if name.endswith(_SCRATCH):
+            os.unlink(f"{directory}/{name}")
+    if old:
+        # Were we killed in between, what was written is not taken for what was there before.
+        kept = {uid: digest for uid, digest in before.items() if int(uid) not in old}
+        _write_state(bank, directory, kept)
+        with copying(bank.database, f"{directory}/{_SCRATCH}", now=now) as copier:
+            for uid, copy in old.items():
+                _write_copy(bank, directory, copier, uid, copy)
+    if old or len(before) != len(wanted):
+        _write_state(bank, directory, {str(uid): copy.digest for uid, copy in wanted.items()})
+    _replace(bank, f"{directory}/{AS_OF}", utc_text(now).encode(), _FOR_ALL)
+
+
+def _make_safe(bank: Bank, directory: str) -> None:
+    """Make the directory, or refuse one in which others could put something in place of a copy.
+
+    Raises:
+        SettingsError: it is not a directory of the bank's, or others may write to it.
+    """
+    try:
+        os.mkdir(directory, _PASSED_THROUGH)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SettingsError(
+            f"{directory} cannot be made ({error.strerror}): make it, owned by the user who runs"
+            " the bank, with mode 0711, or set PUBLISHED to another path"
+        ) from error
+    else:
+        os.chmod(directory, _PASSED_THROUGH)
+        _hand_over(bank, directory)
+    status = os.lstat(directory)
+    owners = {os.geteuid(), os.stat(bank.database.path).st_uid}
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners or status.st_mode & 0o022:
+        raise SettingsError(
+            f"{directory} must be a directory of the user who runs the bank, and nobody else may"
+            " write to it: chown and chmod 0711 it, or set PUBLISHED to another path"
+        )
+
+
+def _hand_over(bank: Bank, path: str) -> None:
+    """Let what root makes belong to the database's owner."""
+    if os.geteuid() == 0:
+        owner = os.stat(bank.database.path)
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _wanted(
+    reader: Reader, results: list[Result], coordinators: Mapping[str, list[str]]
+) -> dict[int, Copy]:
+    """Return by number of the user what each copy is to hold; who sees nothing has none."""
+    rows = [row for result in results for row in result.slurm.users]
+    trees = [{name: row.parent for name, row in result.slurm.accounts.items()}
+             for result in results]  # fmt: skip
+    numbers = {row.user: row.uid for row in rows if row.uid is not None}
+    standings = read.standings(reader)
+    versions = {name: _version(standing) for name, standing in standings.items()}
+    by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
+    for user, seen in sorted(
+        views(((r.account, r.user) for r in rows), coordinators, trees).items()
+    ):
+        uid = numbers[user] if user in numbers else _number(user)
+        if uid is not None:
+            by_uid[uid].append((user, seen))
+    wanted = {}
+    for uid, mine in by_uid.items():
+        whole = frozenset(name for _, seen in mine for name in seen.whole if name in standings)
+        own = frozenset(name for _, seen in mine for name in seen.own if name in standings) - whole
+        if whole or own:
+            users = [user for user, _ in mine]
+            shown = [(name, versions[name]) for names in (whole, own) for name in sorted(names)]
+            digest = _digest(repr((users, len(whole), shown)))
+            wanted[uid] = Copy(users, Views(whole, own), digest)
+    return wanted
+
+
+def _version(standing: Standing) -> str:
+    """Return what changes with all that a copy shows of an account.
+
+    Its chains hold each entry and each change; use below it, and what runs, is in the sums.
+    """
+    account = standing.account
+    return repr((account.books.head_digest, account.change_digest, *standing[1:]))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _number(user: str) -> int | None:
+    """Return the number of a user who is known to this machine."""
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
+def _write_copy(bank: Bank, directory: str, copier: Copier, uid: int, copy: Copy) -> None:
+    scratch = f"{directory}/.{uid}{_SCRATCH}"
+    descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _ONLY_OURS)
+    try:
+        copier.write(descriptor, scratch, copy.users, copy.seen)
+        _hand_over(bank, scratch)
+        # Before it has the name under which it is looked for.
+        let_read(descriptor, uid, directory)
+        os.replace(scratch, f"{directory}/{uid}{SUFFIX}")
+    except BaseException:
+        os.unlink(scratch)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _read_state(directory: str) -> dict[str, str]:
+    """Return the digests of the copies by number, none where they may be lost or half written."""
+    try:
+        with open(f"{directory}/{_STATE}", encoding="ascii") as file:
+            state = json.load(file)
+        return dict(state["digests"]) if state["since"] == _since() else {}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_state(bank: Bank, directory: str, digests: Mapping[str, str]) -> None:
+    content = json.dumps({"since": _since(), "digests": digests}).encode()
+    _replace(bank, f"{directory}/{_STATE}", content, _ONLY_OURS)
+
+
+def _since() -> list[str | int]:
+    """Return what changes with the start of the machine, and with another program."""
+    with open(_BOOT_ID, encoding="ascii") as file:
+        return [file.read().strip(), NEWEST, __version__]
+
+
+def _replace(bank: Bank, path: str, content: bytes, mode: int) -> None:
+    scratch = f"{os.path.dirname(path)}/.{os.path.basename(path)}{_SCRATCH}"
+    descriptor = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, mode)
+    try:
+        os.write(descriptor, content)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+    _hand_over(bank, scratch)
+    os.replace(scratch, path)

@@ -1,0 +1,278 @@
+"""Copies of the books for one reader: the same tables, with the rows that the reader may see.
+
+What is read from them is read as from the books. Use is there by the day, as long as nothing else
+came in between; of the accounts that the reader does not see whole, the use of others is theirs
+together, and so is that of all accounts below.
+"""
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from bank.policy.readers import Views
+from bank.store.connect import BUSY_SECONDS, Database, address, explained
+from bank.store.create import bring_up
+
+# Most copies hold a few rows in each of some twenty tables.
+_PAGE_BYTES = 512
+
+# What is booked with each reading is added up; what is refunded, closed or given is not, nor what a
+# first reading found. `part` counts how many of these came before: only between two of them is
+# anything added up, so that the totals after each entry are what they were.
+_LINES = """
+    INSERT INTO temp.line
+    WITH told AS (
+        SELECT *, target = 'used' AND reference LIKE 'reading %'
+            AND reference NOT LIKE 'reading %/1' AS is_many
+        FROM main.entry WHERE account_id = :id
+    ), parted AS (
+        SELECT *, sum(NOT is_many) OVER (ORDER BY seq) AS part,
+            CASE WHEN is_many THEN date(posted_at / 1000000, 'unixepoch', 'localtime') END AS day
+        FROM told
+    )
+    SELECT account_id, max(seq), kind, source, target, sum(amount), grant_id, cluster, user_name,
+        actor, reason,
+        CASE WHEN reference LIKE 'transfer %' AND substr(reference, 10, length(:name) + 1)
+            <> :name || '/' THEN 'transfer' ELSE reference END,
+        posted_at, part || '|' || coalesce(day, seq) || '|' || kind || '|' || coalesce(grant_id, '')
+        || '|' || coalesce(cluster, '')
+    FROM parted GROUP BY part, coalesce(day, seq), kind, grant_id, cluster, user_name,
+        CASE WHEN is_many THEN substr(reference, 1, instr(reference, '/')) END
+"""
+_TOTALS = """
+    INSERT INTO temp.total
+    SELECT account_id, max(seq), kind, source, target, sum(amount), grant_id, cluster, reference,
+        posted_at, bucket
+    FROM temp.line WHERE account_id = :id AND user_name IS NOT NULL GROUP BY bucket
+"""
+_COLUMNS = """
+    account_id, seq, kind, source, target, amount, grant_id, cluster, user_name, actor, reason,
+    reference, idempotency_key, leg, posted_at, digest
+"""
+# What the copy says of its rows: no number of the books', no key, no digest.
+_RENUMBERED = """
+    account_id, row_number() OVER (ORDER BY seq), kind, source, target, amount, grant_id, cluster,
+    user_name, actor, reason, reference, NULL, 0, posted_at, ''
+"""
+_ENTRIES_OF_ALL = f"""
+    INSERT INTO copy.entry ({_COLUMNS})
+    SELECT {_RENUMBERED} FROM temp.line WHERE account_id = :id
+"""
+_ENTRIES_OF_ONE = f"""
+    INSERT INTO copy.entry ({_COLUMNS})
+    WITH own AS (
+        SELECT bucket, sum(amount) AS amount FROM temp.line
+        WHERE account_id = :id AND user_name IN (SELECT user_name FROM temp.me) GROUP BY bucket
+    ), seen AS (
+        SELECT seq, account_id, kind, source, target, amount, grant_id, cluster, user_name, actor,
+            reason, CASE WHEN reference LIKE 'child %' THEN 'child ' || :below ELSE reference END
+            AS reference, posted_at
+        FROM temp.line WHERE account_id = :id
+        AND (user_name IS NULL OR user_name IN (SELECT user_name FROM temp.me))
+        UNION ALL
+        SELECT seq, account_id, kind, source, target, total.amount - coalesce(own.amount, 0),
+            grant_id, cluster, 'others', '', '',
+            CASE WHEN reference LIKE 'reading %/1' THEN 'reading others/1'
+            WHEN reference LIKE 'reading %' THEN 'reading others/2' END, posted_at
+        FROM temp.total LEFT JOIN own ON own.bucket = total.bucket
+        WHERE account_id = :id AND total.amount > coalesce(own.amount, 0)
+    )
+    SELECT {_RENUMBERED} FROM seen
+"""
+
+_SHOWN = "(SELECT account_id FROM temp.shown)"
+_WHOLE = "(SELECT account_id FROM temp.shown WHERE is_whole)"
+_ME = "(SELECT user_name FROM temp.me)"
+_MINE = f"account_id IN {_SHOWN} AND (account_id IN {_WHOLE} OR user_name IN {_ME})"
+_ROWS = (
+    f"INSERT INTO copy.account SELECT * FROM main.account WHERE account_id IN {_SHOWN}",
+    (
+        "INSERT INTO copy.allocation_grant SELECT * FROM main.allocation_grant"
+        f" WHERE account_id IN {_SHOWN}"
+    ),
+    # How much another user may use is not for all.
+    (
+        "INSERT INTO copy.account_change SELECT * FROM main.account_change"
+        f" WHERE account_id IN {_WHOLE} OR (account_id IN {_SHOWN} AND (field NOT LIKE 'limit of %'"
+        f" OR substr(field, 10) IN {_ME}))"
+    ),
+    f"INSERT INTO copy.place SELECT * FROM main.place WHERE account_id IN {_SHOWN}",
+    f"UPDATE copy.place SET parent_id = NULL WHERE parent_id NOT IN {_WHOLE}",
+    (
+        "INSERT INTO copy.settled SELECT * FROM main.settled"
+        f" WHERE account_id IN {_WHOLE} AND child_id IN {_SHOWN}"
+    ),
+    f"INSERT INTO copy.meter SELECT * FROM main.meter WHERE {_MINE}",
+    f"INSERT INTO copy.user_limit SELECT * FROM main.user_limit WHERE {_MINE}",
+    (
+        "INSERT INTO copy.slurm_limit SELECT slurm_limit.* FROM main.slurm_limit"
+        " JOIN temp.shown ON shown.name = slurm_limit.account"
+        f" WHERE is_whole OR user_name = '' OR user_name IN {_ME}"
+    ),
+    "INSERT INTO copy.cluster SELECT * FROM main.cluster",
+)
+
+_BELOW = """
+    WITH RECURSIVE below (cluster, account_id) AS (
+        SELECT cluster, account_id FROM main.place WHERE parent_id = :id
+        UNION
+        SELECT place.cluster, place.account_id FROM main.place
+        JOIN below ON place.cluster = below.cluster AND place.parent_id = below.account_id
+    )
+"""
+
+
+class Copier:
+    """Writes copies, one after the other."""
+
+    def __init__(self, connection: sqlite3.Connection, empty: bytes) -> None:
+        """Take a connection to the books, and a database without accounts."""
+        self._connection = connection
+        self._empty = empty
+        self._added_up: set[int] = set()
+        for sql in (
+            (
+                "CREATE TEMP TABLE line (account_id, seq, kind, source, target, amount, grant_id,"
+                " cluster, user_name, actor, reason, reference, posted_at, bucket)"
+            ),
+            "CREATE INDEX temp.line_user ON line (account_id, user_name)",
+            (
+                "CREATE TEMP TABLE total (account_id, seq, kind, source, target, amount, grant_id,"
+                " cluster, reference, posted_at, bucket)"
+            ),
+            "CREATE INDEX temp.total_account ON total (account_id)",
+            "CREATE TEMP TABLE shown (account_id INTEGER PRIMARY KEY, name, is_whole)",
+            "CREATE TEMP TABLE me (user_name PRIMARY KEY)",
+        ):
+            connection.execute(sql)
+
+    def write(self, descriptor: int, path: str, users: Collection[str], seen: Views) -> None:
+        """Fill a new file.
+
+        Args:
+            descriptor: the file, open for writing.
+            path: its path.
+            users: the names of whom it is for.
+            seen: the accounts, which are open.
+        """
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(self._empty)
+        run = self._connection.execute
+        run("ATTACH :path AS copy", {"path": path})
+        try:
+            run("PRAGMA copy.journal_mode = OFF")
+            run("PRAGMA copy.synchronous = OFF")
+            run("BEGIN")
+            self._choose(users, seen)
+            for sql in _ROWS:
+                run(sql)
+            for account_id, name, is_whole in run("SELECT * FROM temp.shown").fetchall():
+                self._add_up(account_id, name)
+                row = {"id": account_id, "name": name, "below": f"accounts below {name}"}
+                run(_ENTRIES_OF_ALL if is_whole else _ENTRIES_OF_ONE, row)
+                if not is_whole:
+                    self._add_below(row)
+            run("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                run("ROLLBACK")
+            run("DETACH copy")
+
+    def _choose(self, users: Collection[str], seen: Views) -> None:
+        self._connection.execute("DELETE FROM temp.shown")
+        self._connection.execute("DELETE FROM temp.me")
+        self._connection.executemany("INSERT INTO temp.me VALUES (?)", [(user,) for user in users])
+        self._connection.executemany(
+            "INSERT INTO temp.shown SELECT account_id, name, ? FROM main.account WHERE name = ?",
+            [(is_whole, name) for is_whole in (0, 1) for name in sorted(seen[1 - is_whole])],
+        )
+
+    def _add_up(self, account_id: int, name: str) -> None:
+        """Add up an account's entries, once for all who see it."""
+        if account_id in self._added_up:
+            return
+        self._connection.execute(_LINES, {"id": account_id, "name": name})
+        self._connection.execute(_TOTALS, {"id": account_id})
+        self._added_up.add(account_id)
+
+    def _add_below(self, row: dict[str, object]) -> None:
+        """Let all that is below an account stand below it as one account without a name."""
+        run = self._connection.execute
+        found = run(f"{_BELOW} SELECT DISTINCT account_id, name FROM below"
+                    " JOIN main.account USING (account_id)", row).fetchall()  # fmt: skip
+        if not found:
+            return
+        for account_id, name in found:
+            self._add_up(account_id, name)
+        run("INSERT INTO copy.account (name) VALUES (:below)", row)
+        run(
+            f"{_BELOW} INSERT INTO copy.place (cluster, account_id, parent_id, charged, closed)"
+            " SELECT cluster, (SELECT account_id FROM copy.account WHERE name = :below), :id,"
+            " sum(charged), sum(closed) FROM below JOIN main.place USING (cluster, account_id)"
+            " GROUP BY cluster",
+            row,
+        )
+        run(
+            f"{_BELOW} INSERT INTO copy.settled (account_id, cluster, child_id, joined, closed)"
+            " SELECT :id, cluster, (SELECT account_id FROM copy.account WHERE name = :below),"
+            " sum(settled.joined), sum(settled.closed) FROM below JOIN main.settled USING (cluster)"
+            " WHERE settled.account_id = :id AND settled.child_id = below.account_id"
+            " GROUP BY cluster",
+            row,
+        )
+        run(
+            f"{_BELOW} INSERT INTO copy.entry ({_COLUMNS})"
+            " SELECT (SELECT account_id FROM copy.account WHERE name = :below),"
+            " row_number() OVER (ORDER BY max(posted_at)), kind, source, target, sum(amount), NULL,"
+            " below.cluster, 'others', '', '', NULL, NULL, 0, max(posted_at), ''"
+            " FROM below JOIN temp.line ON line.account_id = below.account_id"
+            " AND line.cluster = below.cluster"
+            " WHERE target = 'used' OR (source = 'used' AND target = 'available')"
+            " GROUP BY below.cluster, kind, source, target,"
+            " date(posted_at / 1000000, 'unixepoch', 'localtime')",
+            row,
+        )
+
+
+@contextmanager
+def copying(database: Database, scratch: str, *, now: int) -> Iterator[Copier]:
+    """Open the books to write copies of them.
+
+    Args:
+        database: the books.
+        scratch: the path of a file that may be made and is removed.
+        now: UTC microseconds.
+
+    Raises:
+        StoreError, Busy, NotPermitted: see `explained`.
+    """
+    with explained(database):
+        empty = _empty(database, scratch, now=now)
+        connection = sqlite3.connect(
+            address(database.path, "ro"), uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        try:
+            yield Copier(connection, empty)
+        finally:
+            connection.close()
+
+
+def _empty(database: Database, scratch: str, *, now: int) -> bytes:
+    """Return a database of this schema without a row, as a file has it."""
+    with open(scratch, "xb"):
+        pass
+    try:
+        connection = sqlite3.connect(scratch, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("BEGIN")
+            bring_up(connection, database, 0, now=now)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+        with open(scratch, "rb") as file:
+            return file.read()
+    finally:
+        os.unlink(scratch)

@@ -1,0 +1,273 @@
+"""What everybody may see: each user a copy of the own accounts, which nobody else can read."""
+
+import importlib
+import json
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bank.ledger.amounts import format_su
+from bank.operations import movements, publishing, upkeep
+from bank.operations.bank import Bank
+from bank.operations.commands import Command
+from bank.operations.enforcement import run_pass
+from bank.settings import Settings
+from tests.crash import steps
+from tests.crash.steps import Ended
+from tests.fake_slurm import FakeSlurm
+from tests.operations.conftest import insert
+
+SU = 3600
+ADA, BOB, CAROL, DAVE, EVE = range(61_001, 61_006)
+NAMES = {"ada": ADA, "bob": BOB, "carol": CAROL, "dave": DAVE}
+
+
+class Site:
+    """A bank whose passes publish, as root and as others see it."""
+
+    def __init__(self, fake: FakeSlurm, directory: Path) -> None:
+        self.fake = fake
+        self.private, self.published = directory / "private", directory / "published"
+        self.private.mkdir(mode=0o700)
+        self.settings = directory / "settings.py"
+        values = {"DATABASE": f"{self.private}/bank.db", "PUBLISHED": str(self.published)}
+        text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        self.settings.write_text(text)
+        self.settings.chmod(0o644)
+        self.warnings: list[str] = []
+        self.bank = Bank(
+            Settings(values["DATABASE"], published=values["PUBLISHED"]), "t", self.warnings.append
+        )
+        upkeep.migrate(self.bank, dry_run=False)
+
+    def enforce(self) -> list[str]:
+        """Run a pass; return what it says to a person."""
+        return run_pass(self.bank).notes
+
+    def asks(self, uid: int, *argv: str) -> Ended:
+        """Let one user run a command."""
+
+        def become() -> None:
+            # The program may lie where nobody else can read it; that is not what is tried here.
+            for module in ("cli.looking", "cli.moving", "operations.reader"):
+                importlib.import_module(f"bank.{module}")
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+
+        return steps.command(self.settings, *argv, prepare=become)
+
+    def answer(self, uid: int, *argv: str) -> Any:  # noqa: ANN401 -- it is what JSON says
+        """Return what a command tells a user's program."""
+        ended = self.asks(uid, *argv, "--json")
+        assert ended.status == 0, ended
+        return json.loads(ended.out)
+
+    def copy_of(self, uid: int) -> Path:
+        return self.published / f"{uid}.db"
+
+    def query(self, uid: int, sql: str) -> list[tuple[Any, ...]]:
+        """Ask a user's copy itself."""
+        connection = sqlite3.connect(f"file:{self.copy_of(uid)}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def site(fake: FakeSlurm, public_directory: Path) -> Site:
+    """Ada and Bob use "proj", which Carol coordinates as all of "dept"; Dave uses "test1"."""
+    site = Site(fake, public_directory)
+    fake.uids = dict(NAMES)
+    fake.coordinators = {"dept": "carol"}
+    # Where nobody banks: it says only which number Carol has.
+    fake.add_account("office")
+    fake.add_user("office", "carol")
+    users = [("proj", "ada"), ("proj", "bob"), ("test1", "dave")]
+    meters = {user: fake.add_user(account, user) for account, user in users}
+    for name, su in (("dept", 500), ("proj", 100), ("test1", 50)):
+        insert(site.bank, name, su)
+    for meter in meters.values():
+        fake.use(meter, 1)
+    site.enforce()
+    for _ in range(2):
+        for number, meter in enumerate(meters.values(), start=1):
+            fake.use(meter, number * SU)
+        site.enforce()
+    assert site.warnings == []
+    return site
+
+
+def test_a_member_sees_the_totals_and_only_the_own_use_by_name(site: Site) -> None:
+    before = [(1, "ada"), (1, "others"), (2 * SU, "ada"), (4 * SU, "others")]
+    (state,) = site.answer(ADA, "balance")
+    assert (state["account"], state["used_billing_seconds"]) == ("proj", 6 * SU + 2)
+    assert site.answer(ADA, "get_sus", "proj")["limit_su"] == "100"
+    assert [one["account"] for one in site.answer(ADA, "list")] == ["proj"]
+    used = [event for event in site.answer(ADA, "history", "proj") if event["kind"] == "charge"]
+    assert sorted((event["amount_su"], event["user"]) for event in used) == sorted(
+        (format_su(amount), user) for amount, user in before
+    )
+    assert used[-1]["used_su"] == format_su(6 * SU + 2)
+    # Not a name, not a word of anybody else is in the file.
+    content = site.copy_of(ADA).read_bytes()
+    for name in (b"bob", b"dept", b"test1", b"dave", b"carol"):
+        assert name not in content
+
+
+def test_a_coordinator_sees_all_below_by_name(site: Site) -> None:
+    states = {one["account"]: one["used_billing_seconds"] for one in site.answer(CAROL, "balance")}
+    assert states == {"dept": 6 * SU + 2, "proj": 6 * SU + 2}
+    users = {event["user"] for event in site.answer(CAROL, "history", "proj")}
+    assert users == {None, "ada", "bob"}
+    assert b"dave" not in site.copy_of(CAROL).read_bytes()
+
+
+@pytest.mark.parametrize("uid", [ADA, CAROL, EVE])
+@pytest.mark.parametrize("verb", ["balance", "get_sus", "history"])
+def test_a_foreign_account_is_as_one_that_is_not_there(site: Site, uid: int, verb: str) -> None:
+    foreign, missing = (site.asks(uid, verb, name) for name in ("test1", "nope1"))
+    assert foreign.status == missing.status != 0
+    assert foreign.out == missing.out == ""
+    assert foreign.err.replace("test1", "nope1") == missing.err
+
+
+def test_the_kernel_lets_nobody_read_anothers_copy(site: Site) -> None:
+    def tries(uid: int, path: Path) -> str:
+        ended = steps.command(site.settings, "--version", prepare=lambda: _try(uid, path))
+        return ended.out.splitlines()[0]
+
+    for uid in (ADA, BOB, CAROL, DAVE):
+        assert tries(uid, site.copy_of(uid)) == "read"
+        assert tries(uid, site.published / "as_of") == "read"
+        for other in {ADA, BOB, CAROL, DAVE} - {uid}:
+            assert tries(uid, site.copy_of(other)) == "refused"
+        assert tries(uid, site.published / "state") == "refused"
+        assert tries(uid, site.published) == "refused"
+    assert stat.S_IMODE(site.published.stat().st_mode) == 0o711
+
+
+def _try(uid: int, path: Path) -> None:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    try:
+        if path.is_dir():
+            next(path.iterdir())
+        else:
+            path.read_bytes()
+        print("read")
+    except PermissionError:
+        print("refused")
+
+
+def test_as_of_is_said_beside_the_answer_and_is_of_the_last_pass(site: Site) -> None:
+    ended = site.asks(ADA, "balance", "proj")
+    as_of = (site.published / "as_of").read_text()
+    assert ended.err == f"slurm_bank: as of {as_of}\n"
+    site.bank = site.bank._replace(clock=lambda: 2_000_000_000_000_000)
+    site.enforce()
+    assert site.asks(ADA, "balance").err == "slurm_bank: as of 2033-05-18T03:33:20Z\n"
+
+
+def test_who_may_read_the_books_sees_the_books(site: Site) -> None:
+    ended = steps.command(site.settings, "balance", "--json")
+    assert {one["account"] for one in json.loads(ended.out)} == {"dept", "proj", "test1"}
+    assert ended.err == ""
+
+
+def test_what_writes_is_refused_as_ever(site: Site) -> None:
+    ended = site.asks(ADA, "add", "proj", "5")
+    assert (ended.status, ended.out) == (77, "")
+    assert "run as the user who owns it" in ended.err
+
+
+def test_only_what_has_changed_is_written(site: Site) -> None:
+    before = {uid: site.copy_of(uid).stat().st_ino for uid in NAMES.values()}
+    site.enforce()
+    assert {uid: site.copy_of(uid).stat().st_ino for uid in NAMES.values()} == before
+    movements.add(site.bank, Command("add", "test1", SU))
+    changed = {uid for uid in NAMES.values() if site.copy_of(uid).stat().st_ino != before[uid]}
+    assert changed == {DAVE}
+    assert site.answer(DAVE, "get_sus", "test1")["limit_su"] == "51"
+
+
+def test_who_left_has_no_copy_any_more(site: Site) -> None:
+    site.fake.users = {number: user for number, user in site.fake.users.items() if user[1] != "bob"}
+    site.fake.coordinators = {}
+    site.enforce()
+    assert [uid for uid in NAMES.values() if site.copy_of(uid).exists()] == [ADA, DAVE]
+    assert site.asks(BOB, "balance").status == 77
+    movements.delete(site.bank, Command("delete", "test1", force=True))
+    assert not site.copy_of(DAVE).exists()
+
+
+def test_a_copy_that_is_lost_is_made_again(site: Site) -> None:
+    site.copy_of(ADA).unlink()
+    (site.published / "state").write_text("{")
+    (site.published / ".61001.part").write_text("half")
+    site.enforce()
+    assert site.answer(ADA, "balance")
+    names = sorted(path.name for path in site.published.iterdir())
+    assert names == sorted(["as_of", "state", *(f"{uid}.db" for uid in NAMES.values())])
+
+
+@pytest.mark.parametrize("what", ["link", "writable", "file", "foreign"])
+def test_a_directory_that_is_not_the_banks_alone_is_refused(site: Site, what: str) -> None:
+    elsewhere = site.published.with_name("elsewhere")
+    site.published.rename(elsewhere)
+    if what == "link":
+        site.published.symlink_to(elsewhere)
+    elif what == "file":
+        site.published.write_text("")
+    else:
+        site.published.mkdir()
+        if what == "writable":
+            site.published.chmod(0o733)
+        else:
+            os.chown(site.published, EVE, EVE)
+    (note,) = site.enforce()
+    assert note.startswith(f"what ordinary users see is not up to date: {site.published} must be")
+
+
+def test_without_lists_nothing_is_opened_to_anybody(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    site.copy_of(ADA).unlink()
+    monkeypatch.setattr(os, "setxattr", none)
+    (note,) = site.enforce()
+    assert "a directory on a file system with ACLs" in note
+    assert not site.copy_of(ADA).exists()
+    assert site.asks(ADA, "balance").status == 77
+
+
+def test_members_that_are_not_known_change_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = site.copy_of(ADA).stat().st_ino
+    monkeypatch.setattr(publishing, "run", lambda *_: "")
+    site.fake.users.clear()
+    (note,) = site.enforce()
+    assert "does not list the account root" in note
+    assert site.copy_of(ADA).stat().st_ino == before
+
+
+def test_sums_of_a_copy_are_those_of_the_books(site: Site) -> None:
+    """A member of a parent sees what all below it used together, and not who they are."""
+    site.fake.uids["gina"] = 61_007
+    site.fake.add_user("dept", "gina")
+    site.enforce()
+    (state,) = site.answer(61_007, "balance")
+    (whole,) = (one for one in site.answer(CAROL, "balance") if one["account"] == "dept")
+    assert {**state, "clusters": []} == {**whole, "clusters": []}
+    assert b"proj" not in site.copy_of(61_007).read_bytes()
+    below = "SELECT sum(amount) FROM entry JOIN account USING (account_id) WHERE name LIKE '% %'"
+    assert site.query(61_007, below) == [(6 * SU + 2,)]
