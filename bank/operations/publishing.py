@@ -29,7 +29,7 @@ from bank.slurm.command import run
 from bank.store import read
 from bank.store.connect import Reader, reading
 from bank.store.migrations import NEWEST
-from bank.store.published import Copier, copying
+from bank.store.published import Copier, copying, standing_rows
 from bank.store.read import Standing
 
 _STATE, _SCRATCH = "state", ".part"
@@ -50,6 +50,32 @@ class Copy(NamedTuple):
     users: list[str]
     seen: Views
     digest: str
+
+
+class State(NamedTuple):
+    """What is published.
+
+    Attributes:
+        rests_on: digest of all that the copies rest on, "" where they are not all up to date.
+        digests: of each copy, by the number of its user.
+    """
+
+    rests_on: str
+    digests: dict[str, str]
+
+
+class _Who(NamedTuple):
+    """Who belongs to what.
+
+    Attributes:
+        users: account, name and number of each association of a user, on all clusters.
+        coordinators: of accounts.
+        parents: of each cluster, the account above each account.
+    """
+
+    users: list[tuple[str, str, int | None]]
+    coordinators: dict[str, list[str]]
+    parents: list[dict[str, str | None]]
 
 
 def publish(bank: Bank, looks: Iterable[tuple[Cluster, Result]]) -> list[str]:
@@ -76,30 +102,50 @@ def _publish(bank: Bank, results: list[Result]) -> None:
     directory = bank.settings.published
     _make_safe(bank, directory)
     coordinators = sacctmgr.read_coordinators(run(bank.slurm, sacctmgr.coordinators_arguments()))
+    found = [result.slurm for result in results]
+    who = _Who(
+        [(row.account, row.user, row.uid) for slurm in found for row in slurm.users],
+        coordinators,
+        [{name: row.parent for name, row in slurm.accounts.items()} for slurm in found],
+    )
     now = bank.clock()
-    with reading(bank.database) as reader:
-        wanted = _wanted(reader, results, coordinators)
     before = _read_state(directory)
+    there = _tidied(directory)
+    with reading(bank.database) as reader:
+        rests_on = _digest(repr((who, standing_rows(reader))))
+        # Most passes end here.
+        if rests_on != before.rests_on or there != before.digests.keys():
+            wanted = _wanted(reader, who)
+            _bring_up_to_date(bank, before, there, wanted, now=now)
+            digests = {str(uid): copy.digest for uid, copy in wanted.items()}
+            _write_state(bank, directory, State(rests_on, digests))
+    _replace(bank, f"{directory}/{AS_OF}", utc_text(now).encode(), _FOR_ALL)
+
+
+def _tidied(directory: str) -> set[str]:
+    """Return whose copies are there, and remove what a pass that was killed left."""
     names = os.listdir(directory)
-    there = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
-    old = {uid: copy for uid, copy in wanted.items()
-           if str(uid) not in there or before.get(str(uid)) != copy.digest}  # fmt: skip
-    for number in there - {str(uid) for uid in wanted}:
-        os.unlink(f"{directory}/{number}{SUFFIX}")
     for name in names:
-        # What a pass that was killed left.
         if name.endswith(_SCRATCH):
             os.unlink(f"{directory}/{name}")
-    if old:
-        # Were we killed in between, what was written is not taken for what was there before.
-        kept = {uid: digest for uid, digest in before.items() if int(uid) not in old}
-        _write_state(bank, directory, kept)
-        with copying(bank.database, f"{directory}/{_SCRATCH}", now=now) as copier:
-            for uid, copy in old.items():
-                _write_copy(bank, directory, copier, uid, copy)
-    if old or len(before) != len(wanted):
-        _write_state(bank, directory, {str(uid): copy.digest for uid, copy in wanted.items()})
-    _replace(bank, f"{directory}/{AS_OF}", utc_text(now).encode(), _FOR_ALL)
+    return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+
+
+def _bring_up_to_date(
+    bank: Bank, before: State, there: set[str], wanted: Mapping[int, Copy], *, now: int
+) -> None:
+    """Write the copies that are not as they should be, and remove those of who sees nothing."""
+    directory = bank.settings.published
+    for number in there - {str(uid) for uid in wanted}:
+        os.unlink(f"{directory}/{number}{SUFFIX}")
+    old = {uid: copy for uid, copy in wanted.items()
+           if str(uid) not in there or before.digests.get(str(uid)) != copy.digest}  # fmt: skip
+    # Were we killed in between, what was written is not taken for what was there before.
+    kept = {uid: digest for uid, digest in before.digests.items() if int(uid) not in old}
+    _write_state(bank, directory, State("", kept))
+    with copying(bank.database, f"{directory}/{_SCRATCH}", now=now) as copier:
+        for uid, copy in old.items():
+            _write_copy(bank, directory, copier, uid, copy)
 
 
 def _make_safe(bank: Bank, directory: str) -> None:
@@ -136,20 +182,14 @@ def _hand_over(bank: Bank, path: str) -> None:
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _wanted(
-    reader: Reader, results: list[Result], coordinators: Mapping[str, list[str]]
-) -> dict[int, Copy]:
+def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     """Return by number of the user what each copy is to hold; who sees nothing has none."""
-    rows = [row for result in results for row in result.slurm.users]
-    trees = [{name: row.parent for name, row in result.slurm.accounts.items()}
-             for result in results]  # fmt: skip
-    numbers = {row.user: row.uid for row in rows if row.uid is not None}
+    numbers = {user: uid for _, user, uid in who.users if uid is not None}
+    members = [(account, user) for account, user, _ in who.users]
     standings = read.standings(reader)
     versions = {name: _version(standing) for name, standing in standings.items()}
     by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
-    for user, seen in sorted(
-        views(((r.account, r.user) for r in rows), coordinators, trees).items()
-    ):
+    for user, seen in sorted(views(members, who.coordinators, who.parents).items()):
         uid = numbers[user] if user in numbers else _number(user)
         if uid is not None:
             by_uid[uid].append((user, seen))
@@ -204,18 +244,18 @@ def _write_copy(bank: Bank, directory: str, copier: Copier, uid: int, copy: Copy
         os.close(descriptor)
 
 
-def _read_state(directory: str) -> dict[str, str]:
-    """Return the digests of the copies by number, none where they may be lost or half written."""
+def _read_state(directory: str) -> State:
+    """Return what is published; nothing where it may be lost or half written."""
     try:
         with open(f"{directory}/{_STATE}", encoding="ascii") as file:
-            state = json.load(file)
-        return dict(state["digests"]) if state["since"] == _since() else {}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}
+            since, *state = json.load(file)
+        return State(*state) if since == _since() else State("", {})
+    except (FileNotFoundError, ValueError, TypeError):
+        return State("", {})
 
 
-def _write_state(bank: Bank, directory: str, digests: Mapping[str, str]) -> None:
-    content = json.dumps({"since": _since(), "digests": digests}).encode()
+def _write_state(bank: Bank, directory: str, state: State) -> None:
+    content = json.dumps([_since(), *state]).encode()
     _replace(bank, f"{directory}/{_STATE}", content, _ONLY_OURS)
 
 

@@ -28,7 +28,8 @@ def views(
 
     Args:
         members: (account, user) of each association.
-        coordinators: by account; who coordinates one coordinates all below it.
+        coordinators: by account; who coordinates one coordinates all below it. Slurm says so of
+            each, but the sums of a copy rest on it.
         parents: of each cluster, the account above each account.
 
     Source:

@@ -9,9 +9,10 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bank.policy.readers import Views
-from bank.store.connect import BUSY_SECONDS, Database, address, explained
+from bank.store.connect import BUSY_SECONDS, Database, Reader, address, explained
 from bank.store.create import bring_up
 
 # Most copies hold a few rows in each of some twenty tables.
@@ -121,6 +122,17 @@ _BELOW = """
         JOIN below ON place.cluster = below.cluster AND place.parent_id = below.account_id
     )
 """
+
+
+def standing_rows(reader: Reader) -> list[list[tuple[Any, ...]]]:
+    """Return all rows from which copies are made, but for those that the rows of accounts sum up.
+
+    Whatever changes in a copy changes in one of them, if only in the newest digest of a chain.
+    """
+    return [
+        reader.query(f"SELECT * FROM {table} ORDER BY 1, 2")
+        for table in ("account", "place", "settled", "slurm_limit", "user_limit")
+    ]
 
 
 class Copier:

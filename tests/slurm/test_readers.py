@@ -31,6 +31,7 @@ def recorded(name: str) -> str:
         ("associations_of_nobody", assoc_mgr.arguments(None, ["nosuch"])),
         ("squeue", squeue.arguments(None)),
         ("qos_factors", sacctmgr.qos_factors_arguments()),
+        ("coordinators", sacctmgr.coordinators_arguments()),
     ],
 )
 def test_what_is_asked_is_what_was_recorded(name: str, argv: list[str]) -> None:
@@ -313,3 +314,15 @@ def test_the_model_of_slurm_answers_in_the_recorded_form() -> None:
         ("root", "dept", "proj"), 11
     )
     assert issubclass(OutputNotUnderstood, SlurmError)
+
+
+def test_coordinators() -> None:
+    found = sacctmgr.read_coordinators(recorded("coordinators"))
+    assert found == {"pubdept": ["lab-bob"], "pubproj": ["lab-bob"]}
+    assert sacctmgr.read_coordinators("a|b c|ada,bob\nroot|\n") == {"a|b c": ["ada", "bob"]}
+
+
+@pytest.mark.parametrize("output", ["", "proj|ada\n", "root\n", "proj|ada\nError: gone\nroot|\n"])
+def test_coordinators_that_are_not_all_are_not_understood(output: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        sacctmgr.read_coordinators(output)
