@@ -6,12 +6,12 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bank.ledger.amounts import format_su
-from bank.operations import movements, publishing, upkeep
+from bank.operations import corrections, looking, movements, publishing, transfers, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import run_pass
@@ -21,9 +21,15 @@ from tests.crash.steps import Ended
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import insert
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SU = 3600
 ADA, BOB, CAROL, DAVE, EVE = range(61_001, 61_006)
 NAMES = {"ada": ADA, "bob": BOB, "carol": CAROL, "dave": DAVE}
+
+
+DAY = 86_400 * 1_000_000
 
 
 class Site:
@@ -262,12 +268,64 @@ def test_members_that_are_not_known_change_nothing(
 
 def test_sums_of_a_copy_are_those_of_the_books(site: Site) -> None:
     """A member of a parent sees what all below it used together, and not who they are."""
-    site.fake.uids["gina"] = 61_007
-    site.fake.add_user("dept", "gina")
+    gina, hugo = 61_007, 61_008
+    site.fake.uids |= {"gina": gina, "hugo": hugo}
+    for account, user in (("dept", "gina"), ("dept", "hugo"), ("proj", "hugo")):
+        site.fake.add_user(account, user)
     site.enforce()
-    (state,) = site.answer(61_007, "balance")
-    (whole,) = (one for one in site.answer(CAROL, "balance") if one["account"] == "dept")
-    assert {**state, "clusters": []} == {**whole, "clusters": []}
-    assert b"proj" not in site.copy_of(61_007).read_bytes()
-    below = "SELECT sum(amount) FROM entry JOIN account USING (account_id) WHERE name LIKE '% %'"
-    assert site.query(61_007, below) == [(6 * SU + 2,)]
+    ada = next(number for number, user in site.fake.users.items() if user[1] == "ada")
+    for used, charged in ((6 * SU + 2, 6 * SU + 2), (5, 6 * SU + 7)):
+        for uid in (gina, hugo, CAROL):
+            states = {one["account"]: one for one in site.answer(uid, "balance")}
+            assert states["dept"] == looking.balance(site.bank, "dept")[0]
+            assert states["dept"]["used_billing_seconds"] == used
+        assert b"proj" not in site.copy_of(gina).read_bytes()
+        below = (
+            "SELECT sum(amount) FROM entry JOIN account USING (account_id) WHERE name GLOB '* *'"
+        )
+        assert site.query(gina, below) == [(charged,)]
+        # What the use of children was until then is closed, and counts for the parent no more.
+        movements.reset_usage(site.bank, Command("reset_usage", "dept"))
+        site.fake.use(ada, 5)
+        site.enforce()
+
+
+def test_no_account_is_named_that_gave_or_took(site: Site) -> None:
+    transfers.transfer(site.bank, Command("transfer", "test1", 3 * SU, to="proj"))
+    site.enforce()
+    for uid in (ADA, CAROL):
+        assert b"test1" not in site.copy_of(uid).read_bytes()
+        assert site.answer(uid, "get_sus", "proj")["limit_su"] == "103"
+    assert b"proj" not in site.copy_of(DAVE).read_bytes()
+
+
+@pytest.mark.parametrize("uid", [ADA, CAROL])
+def test_after_each_entry_the_totals_are_those_of_the_books(site: Site, uid: int) -> None:
+    """What is added up by the day is never added up over a new period, a refund or a withdrawal."""
+    clock = iter(range(DAY * 20_000, DAY * 20_020, DAY // 8))
+    site.bank = site.bank._replace(clock=lambda: next(clock))
+    meters = {user[1]: number for number, user in site.fake.users.items()}
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: corrections.refund(site.bank, Command("refund", "proj", SU)),
+        lambda: movements.withdraw(site.bank, Command("withdraw", "proj", 2 * SU)),
+        lambda: movements.reset_usage(site.bank, Command("reset_usage", "proj")),
+        lambda: movements.reset_usage(site.bank, Command("reset_usage", "dept")),
+    )
+    for act in acts:
+        for user in ("ada", "bob", "ada"):
+            site.fake.use(meters[user], 7)
+            site.enforce()
+        act()
+    site.enforce()
+    mine = site.answer(uid, "history", "proj")
+    books = looking.history(site.bank, "proj")
+    fields = ("kind", "amount_su", "granted_su", "used_su")
+
+    def told(events: list[dict[str, Any]]) -> list[list[str | None]]:
+        return [[event[name] for name in fields] for event in events if event["kind"] != "charge"]
+
+    assert told(mine) == told(books)
+    charges = {kind: sum(1 for event in events if event["kind"] == "charge")
+               for kind, events in (("mine", mine), ("books", books))}  # fmt: skip
+    assert 0 < charges["mine"] < charges["books"]
+    assert site.answer(uid, "balance", "proj") == looking.balance(site.bank, "proj")[0]
