@@ -14,7 +14,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bank import __version__
 from bank.errors import BankError, SettingsError
@@ -29,7 +29,7 @@ from bank.slurm.command import run
 from bank.store import read
 from bank.store.connect import Reader, reading
 from bank.store.migrations import NEWEST
-from bank.store.published import Copier, copying, standing_rows
+from bank.store.published import Copier, copying, standing_rows, user_rows
 from bank.store.read import Standing
 
 _STATE, _SCRATCH = "state", ".part"
@@ -187,7 +187,10 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     numbers = {user: uid for _, user, uid in who.users if uid is not None}
     members = [(account, user) for account, user, _ in who.users]
     standings = read.standings(reader)
-    versions = {name: _version(standing) for name, standing in standings.items()}
+    of_users = user_rows(reader)
+    versions = {
+        name: _version(standing, of_users.get(name, [])) for name, standing in standings.items()
+    }
     by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
     for user, seen in sorted(views(members, who.coordinators, who.parents).items()):
         uid = numbers[user] if user in numbers else _number(user)
@@ -205,13 +208,13 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     return wanted
 
 
-def _version(standing: Standing) -> str:
+def _version(standing: Standing, of_users: list[tuple[Any, ...]]) -> str:
     """Return what changes with all that a copy shows of an account.
 
     Its chains hold each entry and each change; use below it, and what runs, is in the sums.
     """
     account = standing.account
-    return repr((account.books.head_digest, account.change_digest, *standing[1:]))
+    return repr((account.books.head_digest, account.change_digest, *standing[1:], of_users))
 
 
 def _digest(text: str) -> str:

@@ -86,6 +86,7 @@ class _Proof:
         refunded: what was refunded, by (cluster, account).
         settled: use of children that accounts closed, by (account, cluster, child).
         jobs_refunded: how many entries refund a job.
+        user_limits: by account, what its changes must say of limits of users.
     """
 
     def __init__(self, reader: Reader, tell: Tell) -> None:
@@ -94,6 +95,7 @@ class _Proof:
         self.refunded: dict[tuple[str, str], int] = {}
         self.settled: dict[tuple[str, str, str], int] = {}
         self.jobs_refunded = 0
+        self.user_limits = user_limits.stated(reader)
         self._tell = tell
         self._done = 0
         ((entries,), (readings,)) = reader.query(
@@ -195,6 +197,7 @@ def _prove_own_changes(
     changes = (Change(*row) for row in rows)
     stated: dict[str, str | None] = {field: _text(account, field) for field in _FIELDS}
     stated.update(grants.stated(grant) for grant in known)
+    stated.update(proof.user_limits.get(account.name, ()))
     head = (account.change_count, account.change_digest)
     prove_changes(account.name, account.account_id, changes, stated, head, found)
 

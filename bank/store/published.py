@@ -7,6 +7,7 @@ together, and so is that of all accounts below.
 
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -106,6 +107,7 @@ _ROWS = (
     ),
     f"INSERT INTO copy.meter SELECT * FROM main.meter WHERE {_MINE}",
     f"INSERT INTO copy.user_limit SELECT * FROM main.user_limit WHERE {_MINE}",
+    f"INSERT INTO copy.user_held_by_others SELECT * FROM main.user_held_by_others WHERE {_MINE}",
     (
         "INSERT INTO copy.slurm_limit SELECT slurm_limit.* FROM main.slurm_limit"
         " JOIN temp.shown ON shown.name = slurm_limit.account"
@@ -124,15 +126,33 @@ _BELOW = """
 """
 
 
+_RESTED_ON = (*("account", "place", "settled", "slurm_limit", "user_limit", "user_held_by_others"),)
+
+
 def standing_rows(reader: Reader) -> list[list[tuple[Any, ...]]]:
     """Return all rows from which copies are made, but for those that the rows of accounts sum up.
 
     Whatever changes in a copy changes in one of them, if only in the newest digest of a chain.
     """
-    return [
-        reader.query(f"SELECT * FROM {table} ORDER BY 1, 2")
-        for table in ("account", "place", "settled", "slurm_limit", "user_limit")
-    ]
+    return [reader.query(f"SELECT * FROM {table} ORDER BY 1, 2") for table in _RESTED_ON]
+
+
+def user_rows(reader: Reader) -> dict[str, list[tuple[Any, ...]]]:
+    """Return by account the rows about its users that no chain has."""
+    found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for table, account in (
+        ("user_limit", "account_id"),
+        ("user_held_by_others", "account_id"),
+        ("slurm_limit", "account"),
+    ):
+        key = "name" if account == "account" else account
+        for name, *row in reader.query(
+            f"SELECT account.name, one.* FROM {table} AS one"
+            f" JOIN account ON account.{key} = one.{account}"
+            " WHERE user_name <> '' ORDER BY 1, 2, 3, 4"
+        ):
+            found[name].append(tuple(row))
+    return found
 
 
 class Copier:

@@ -189,8 +189,16 @@ def write_held_by_others(
         )
 
 
+def stated(reader: Reader) -> dict[str, dict[str, str]]:
+    """Return by account the fields under which its changes record limits, and what they say."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for one in find_all(reader):
+        found[one.account][f"{FIELD}{one.user}"] = str(one.amount)
+    return found
+
+
 def problems(reader: Reader) -> Iterator[str]:
-    """Yield what of the limits does not agree with the entries and the audited changes."""
+    """Yield what of the limits does not agree with the entries; see also `stated`."""
     # CROSS JOIN: the chains of accounts with such limits are read once, whoever has how many.
     sums = {
         (account, user): (charged, closed)
@@ -202,7 +210,6 @@ def problems(reader: Reader) -> Iterator[str]:
             " WHERE user_name IS NOT NULL GROUP BY name, user_name"
         )
     }
-    stated: dict[tuple[str, str], str] = {}
     for one in find_all(reader):
         where = f"account {one.account}, limit of {one.user}"
         for what, told, is_so in zip(
@@ -213,25 +220,7 @@ def problems(reader: Reader) -> Iterator[str]:
         ):
             if told != is_so:
                 yield f"{where}: its row says {what} {told}, the entries say {is_so}"
-        stated[one.account, f"{FIELD}{one.user}"] = str(one.amount)
-    yield from _amount_problems(reader, stated)
     for (name,) in reader.query(
         "SELECT name FROM account WHERE closed_entry_count NOT BETWEEN 0 AND entry_count"
     ):
         yield f"account {name}: its present period begins after an entry that it does not have"
-
-
-def _amount_problems(reader: Reader, stated: Mapping[tuple[str, str], str]) -> Iterator[str]:
-    """Yield where a limit is not what the last audited change of it says."""
-    told: dict[tuple[str, str], str | None] = defaultdict(lambda: None)
-    for account, field, new in reader.query(
-        "SELECT name, field, new FROM account_change"
-        " JOIN account ON account.account_id = account_change.account_id"
-        f" WHERE field GLOB '{FIELD}*' ORDER BY name, seq"
-    ):
-        told[account, field] = new
-    for account, field in sorted({*stated, *told}):
-        is_so = told[account, field]
-        if stated.get((account, field)) != is_so:
-            row = stated.get((account, field))
-            yield f"account {account}: its row says {field} {row}, its changes say {is_so}"

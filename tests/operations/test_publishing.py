@@ -329,3 +329,17 @@ def test_after_each_entry_the_totals_are_those_of_the_books(site: Site, uid: int
                for kind, events in (("mine", mine), ("books", books))}  # fmt: skip
     assert 0 < charges["mine"] < charges["books"]
     assert site.answer(uid, "balance", "proj") == looking.balance(site.bank, "proj")[0]
+
+
+def test_the_limit_of_a_user_is_for_that_user_and_the_coordinator(site: Site) -> None:
+    for user, su in (("bob", "7"), ("ada", "8")):
+        assert steps.command(site.settings, "limit_user", "proj", user, su).status == 0
+    site.enforce()
+    limits = "SELECT user_name, amount FROM user_limit ORDER BY 1"
+    changes = "SELECT field FROM account_change WHERE field LIKE 'limit of %' ORDER BY 1"
+    assert site.query(ADA, limits) == [("ada", 8 * SU)]
+    assert site.query(ADA, changes) == [("limit of ada",)]
+    assert site.query(CAROL, limits) == [("ada", 8 * SU), ("bob", 7 * SU)]
+    assert site.query(CAROL, changes) == [("limit of ada",), ("limit of bob",)]
+    assert b"bob" not in site.copy_of(ADA).read_bytes()
+    assert site.query(DAVE, limits) == []
