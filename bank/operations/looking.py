@@ -1,18 +1,23 @@
 """Looking: where accounts stand, as plain data for a person or a program. Quick to start."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank, utc_text
+from bank.policy import tree
 from bank.policy.enforcement import has_nothing_left
 from bank.policy.thresholds import percent
 from bank.settings import Settings
-from bank.store import accounts, read
+from bank.store import above, accounts, read
 from bank.store.connect import Reader, reading
 from bank.store.read import Event, Standing, UserStanding
 from bank.store.user_limits import FIELD as USER_LIMIT
+
+# By cluster, the accounts above one that are held there, the nearest first.
+HeldAbove = Mapping[str, Sequence[str]]
 
 
 def describe(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def describe(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     """
     standing = read.standing(reader, name)
     if standing is not None:
-        return _shown(bank.settings, standing)
+        return _shown_one(bank.settings, reader, standing)
     account = accounts.find(reader, name)
     is_held = account is not None and account.hold_reason is not None
     return {"account": name, "is_open": False, "is_held": is_held}
@@ -37,11 +42,71 @@ def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
     """
     with reading(bank.database) as reader:
         if name is None:
-            return [_shown(bank.settings, one) for one in read.standings(reader).values()]
+            return _shown_all(bank.settings, reader)
         standing = read.standing(reader, name)
-    if standing is None:
-        raise no_such_account(name)
-    return [_shown(bank.settings, standing)]
+        if standing is None:
+            raise no_such_account(name)
+        return [_shown_one(bank.settings, reader, standing)]
+
+
+def _shown_one(settings: Settings, reader: Reader, standing: Standing) -> dict[str, Any]:
+    name = standing.account.name
+    parents = above.find_parents(reader, name)
+    # Most accounts have none above them, or none that is held.
+    held = above.find_held(reader) if parents else {}
+    return _shown(
+        settings,
+        standing,
+        held_above(settings, name, parents, held),
+        lambda name: _held_of(settings, reader, name),
+    )
+
+
+def _shown_all(settings: Settings, reader: Reader) -> list[dict[str, Any]]:
+    standings = read.standings(reader)
+    held = above.find_held(reader)
+    parents = above.find_all_parents(reader) if held else {}
+
+    def held_of(name: str) -> str:
+        known = standings.get(name)
+        return _held_of_account(settings, known) if known is not None else _held_of(settings, reader, name)
+
+    return [
+        _shown(settings, one, held_above(settings, name, parents, held), held_of)
+        for name, one in standings.items()
+    ]
+
+
+def held_above(
+    settings: Settings,
+    name: str,
+    parents: above.Parents,
+    held: Mapping[str, AbstractSet[str]],
+) -> HeldAbove:
+    """Return which accounts above one are held: jobs below them wait as they do in them.
+
+    Args:
+        settings: the clusters that are the site's.
+        name: the account.
+        parents: see `store.above`.
+        held: by cluster, the accounts that are held.
+    """
+    found = {}
+    for cluster in held.keys() & parents.keys():
+        names = [one for one in tree.ancestors(parents[cluster], name) if one in held[cluster]]
+        if names and (not settings.clusters or cluster in settings.clusters):
+            found[cluster] = names
+    return found
+
+
+def _held_of(settings: Settings, reader: Reader, name: str) -> str:
+    """Say by whom an account that is held is held, open in the bank or not."""
+    standing = read.standing(reader, name)
+    if standing is not None:
+        return _held_of_account(settings, standing.within(settings.clusters))
+    account = accounts.find(reader, name)
+    reason = account.hold_reason if account is not None else None
+    return f"by the bank: {reason or 'it is not open in the bank'}"
 
 
 def no_such_account(name: str) -> Refusal:
@@ -51,9 +116,15 @@ def no_such_account(name: str) -> Refusal:
     )
 
 
-def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
+def _shown(
+    settings: Settings,
+    standing: Standing,
+    held_above: HeldAbove,
+    held_of: Callable[[str], str],
+) -> dict[str, Any]:
     limit, used = standing.limit, standing.used
     standing = standing.within(settings.clusters)
+    all_above = list(dict.fromkeys(name for names in held_above.values() for name in names))
     return {
         "account": standing.account.name,
         "is_open": True,
@@ -62,12 +133,11 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
         "set_aside_su": format_su(standing.set_aside),
         "available_su": _su(standing.available),
         "percent": percent(limit=limit, used=used),
-        "held": _held(
-            standing,
-            is_to_be=should_hold(settings, standing),
-            why=_why(settings, standing),
+        "held": _with_above(
+            _held_of_account(settings, standing), {name: held_of(name) for name in all_above}
         ),
         "is_held": standing.is_held,
+        "held_above": all_above,
         "period_started_on": standing.account.period_started_on,
         "credit_su": format_su(standing.account.credit),
         "credit_billing_seconds": standing.account.credit,
@@ -83,6 +153,7 @@ def _shown(settings: Settings, standing: Standing) -> dict[str, Any]:
                 "used_billing_seconds": share.used,
                 "set_aside_billing_seconds": share.set_aside,
                 "is_held": standing.is_held_on(share),
+                "held_above": list(held_above.get(share.cluster, ())),
             }
             for share in standing.shares
         ],
@@ -114,17 +185,42 @@ def _su(amount: int | None) -> str | None:
     return None if amount is None else format_su(amount)
 
 
+def _with_above(own: str, above_it: Mapping[str, str]) -> str:
+    """Say who holds an account and those above it, each with its own reason."""
+    said = [
+        f"{name} above it: {'held ' if held.startswith('by ') else ''}{held}"
+        for name, held in above_it.items()
+    ]
+    return "; ".join([*([own] if own != "no" or not said else []), *said])
+
+
+def _held_of_account(settings: Settings, standing: Standing) -> str:
+    """Say whether an account is held, and by whom."""
+    is_to_be = should_hold(settings, standing)
+    return _held(standing, is_to_be=is_to_be, why=_why(settings, standing))
+
+
 def _held(standing: Standing | UserStanding, *, is_to_be: bool, why: str) -> str:
     """Say whether an account or a user is held, and by whom."""
     if standing.is_held_by_others:
         return "by others, in Slurm"
     if not standing.holds:
         return f"not yet, to be: {why}" if is_to_be else "no"
+    if not is_to_be:
+        # Its reason is gone: what it was is not known any more.
+        return _going(standing)
     if not standing.is_held:
         return f"not yet, asked for by the bank: {why}"
-    if all(limit.intent == "release" for limit in standing.holds):
-        return f"being released; was held by the bank: {why}"
     return f"by the bank: {why}"
+
+
+def _going(standing: Standing | UserStanding) -> str:
+    """Say how far the end of a hold has come that ought not to be there any more."""
+    if not standing.is_held:
+        return "no; a hold that was asked for is being taken back"
+    if all(limit.intent == "release" for limit in standing.holds):
+        return "being released; was held by the bank"
+    return "by the bank, to be released by the next pass"
 
 
 def _why(settings: Settings, standing: Standing) -> str:
@@ -170,10 +266,11 @@ def describe_soon(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     held = "by others, in Slurm" if standing.is_held_by_others else "no"
     if is_held:
         held = f"by the bank: {_why(bank.settings, standing)}"
-    shown = _shown(bank.settings, standing)
+    shown = _shown_one(bank.settings, reader, standing)
+    above_it = {one: _held_of(bank.settings, reader, one) for one in shown["held_above"]}
     users = [_shown_user(one, is_soon=True) for one in standing.users]
     is_held = is_held or standing.is_held_by_others
-    return {**shown, "held": held, "is_held": is_held, "users": users}
+    return {**shown, "held": _with_above(held, above_it), "is_held": is_held, "users": users}
 
 
 def history(bank: Bank, name: str) -> list[dict[str, Any]]:

@@ -1,0 +1,64 @@
+"""Which accounts stand above others, and which are held: what holds a parent stops all below."""
+
+from collections.abc import Iterable
+
+from bank.policy.enforcement import NATIVE_LIMIT
+from bank.store.connect import Reader
+
+# By cluster, the parent of each account that has one there.
+Parents = dict[str, dict[str, str]]
+
+_ABOVE_ONE = """
+    WITH RECURSIVE chain (cluster, account_id) AS (
+        SELECT cluster, place.account_id FROM place
+        JOIN account ON account.account_id = place.account_id WHERE account.name = :name
+        UNION
+        SELECT place.cluster, place.parent_id FROM place
+        JOIN chain ON place.cluster = chain.cluster AND place.account_id = chain.account_id
+        WHERE place.parent_id IS NOT NULL
+    )
+    SELECT place.cluster, account.name, parent.name FROM chain
+    JOIN place ON place.cluster = chain.cluster AND place.account_id = chain.account_id
+    JOIN account ON account.account_id = place.account_id
+    JOIN account AS parent ON parent.account_id = place.parent_id
+"""
+_ABOVE_ALL = """
+    SELECT place.cluster, account.name, parent.name FROM place
+    JOIN account ON account.account_id = place.account_id
+    JOIN account AS parent ON parent.account_id = place.parent_id
+"""
+
+
+def find_parents(reader: Reader, name: str) -> Parents:
+    """Return the parents of one account and of all above it, as Slurm last had them."""
+    return _by_cluster(reader.query(_ABOVE_ONE, name=name))
+
+
+def find_all_parents(reader: Reader) -> Parents:
+    """Return the parent of every account, as Slurm last had it."""
+    return _by_cluster(reader.query(_ABOVE_ALL))
+
+
+def _by_cluster(rows: Iterable[tuple[str, str, str]]) -> Parents:
+    found: Parents = {}
+    for cluster, name, parent in rows:
+        found.setdefault(cluster, {})[name] = parent
+    return found
+
+
+def find_held(reader: Reader) -> dict[str, set[str]]:
+    """Return by cluster the accounts on which a hold is in force, as far as the bank knows.
+
+    Also those that are not open in the bank: what is above them does not ask who they are.
+    """
+    rows = reader.query(
+        "SELECT cluster, account FROM slurm_limit"
+        " WHERE user_name = '' AND confirmed_at IS NOT NULL AND limit_name <> :native"
+        " UNION SELECT cluster, account.name FROM place"
+        " JOIN account ON account.account_id = place.account_id WHERE held_by_others",
+        native=NATIVE_LIMIT,
+    )
+    found: dict[str, set[str]] = {}
+    for cluster, name in rows:
+        found.setdefault(cluster, set()).add(name)
+    return found
