@@ -12,6 +12,7 @@ Usage:
   slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
   slurm_bank.py limit_user <account> <user> <su> [options]
   slurm_bank.py balance [<account>] [options]
+  slurm_bank.py explain [<account>] [--job=<id>] [options]
   slurm_bank.py (list|enforce|verify|migrate) [options]
   slurm_bank.py (backup|restore) <file> [options]
   slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
@@ -44,6 +45,7 @@ Looking:
   history                    all that happened to an account
   quote                      what a job will cost at most: a batch script, or options as sbatch
                              takes them, such as -n 4 --mem=8G -t 1:00:00 -p gpu
+  explain                    why its jobs run, wait or are refused, and what would change it
 
 Slurm is made to obey:
   enforce                    one pass over all accounts: what cron runs
@@ -86,6 +88,8 @@ Options:
   --force        delete an account that has something left; give one more than the account above
                  it has, or leave one less than an account below it has (movements, import_csv)
   --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
+  --user USER    of this user only (explain)
+  --job ID       of this job only (explain)
   -h --help      print this
   -v --version   print the version
 """

@@ -54,6 +54,7 @@ _OPTIONS = {
     "import_csv": {"--dry-run", "--reason", "--yes", "--force"},
     # All that follows it is sbatch's.
     "quote": set(),
+    "explain": {"--user", "--job"},
 }
 _WITH_TEXT = {
     "--reason": "TEXT",
@@ -65,6 +66,8 @@ _WITH_TEXT = {
     "--carry": "PERCENT",
     "--grant": "NUMBER",
     "--cluster": "NAME",
+    "--user": "USER",
+    "--job": "ID",
 }
 _ALL_OPTIONS = ("--dry-run", "--yes", "--force", *_WITH_TEXT)
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")

@@ -113,6 +113,10 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import looking
 
         return looking.VERBS[name]
+    if name == "explain":
+        from bank.cli import explaining
+
+        return explaining.VERBS[name]
     if name in (
         "enforce",
         "check_service_units_limit",

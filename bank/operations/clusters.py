@@ -42,10 +42,14 @@ class Found(NamedTuple):
     failures: list[Failure]
 
 
-def find_clusters(bank: Bank) -> Found:
+def find_clusters(bank: Bank, *, is_only_looked_at: bool = False) -> Found:
     """Find the clusters that the settings name, or the local one.
 
     What one cluster cannot do must not keep the others from being held.
+
+    Args:
+        bank: see `Bank`.
+        is_only_looked_at: also those that can neither be metered nor held; see `what_is_unusable`.
     """
     local: Config | None = None
     reached: list[Cluster] = []
@@ -64,7 +68,8 @@ def find_clusters(bank: Bank) -> Found:
                 cluster = Cluster(name, None, local)
             else:
                 cluster = Cluster(name, name, _config(bank, name))
-            _refuse_unusable(bank, cluster)
+            if not is_only_looked_at:
+                _refuse_unusable(bank, cluster)
             reached.append(cluster)
         except BankError as error:
             failures.append(failure(bank, name, error))
@@ -120,16 +125,21 @@ def _refuse_unusable(bank: Bank, cluster: Cluster) -> None:
     Raises:
         SettingsError: with every reason, and what to set in slurm.conf.
     """
+    found = what_is_unusable(bank, cluster)
+    if found:
+        raise SettingsError(f"cluster {cluster.name} cannot be metered or held: {'; '.join(found)}")
+
+
+def what_is_unusable(bank: Bank, cluster: Cluster) -> list[str]:
+    """Return why RawUsage of a cluster is no meter, or a hold would not hold there."""
     config = cluster.config
-    found = obstacles(
+    return obstacles(
         priority_type=config.priority_type,
         decay_half_life=config.decay_half_life,
         usage_reset_period=config.usage_reset_period,
         enforce=config.enforce,
         allow_hold_without_safe=bank.settings.allow_hold_without_safe,
     )
-    if found:
-        raise SettingsError(f"cluster {cluster.name} cannot be metered or held: {'; '.join(found)}")
 
 
 def refuse_changed(bank: Bank, cluster: Cluster) -> None:

@@ -226,7 +226,7 @@ def _going(standing: Standing | UserStanding) -> str:
 def _why(settings: Settings, standing: Standing) -> str:
     if standing.account.hold_reason is not None:
         return standing.account.hold_reason
-    if (standing.payable or 0) > 0 and _counted_as_used(settings, standing) > standing.used:
+    if (standing.payable or 0) > 0 and counted_as_used(settings, standing) > standing.used:
         return "nothing left, counting what running jobs may still use"
     return "nothing left"
 
@@ -235,7 +235,7 @@ def should_hold(settings: Settings, standing: Standing) -> bool:
     """Tell whether an account ought to be held: by hand, or because it has nothing left."""
     if standing.account.hold_reason is not None:
         return True
-    used = _counted_as_used(settings, standing)
+    used = counted_as_used(settings, standing)
     return has_nothing_left(limit=standing.limit, used=used, credit=standing.account.credit)
 
 
@@ -247,7 +247,7 @@ def should_hold_user(standing: UserStanding) -> bool:
     return has_nothing_left(limit=standing.limit.amount, used=standing.limit.used)
 
 
-def _counted_as_used(settings: Settings, standing: Standing) -> int:
+def counted_as_used(settings: Settings, standing: Standing) -> int:
     """Return what an account has used, with what running jobs may still use where that counts.
 
     Where ENFORCEMENT is 'limit', Slurm itself takes that off.

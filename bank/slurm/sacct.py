@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood
+from bank.policy.queue import Job
+from bank.slurm import tres
 
 # Names of users, partitions and QOS do not hold the separator. The account may, so it stands last.
 _FIELDS = "JobIDRaw,AssocID,User,Partition,QOS,State,Start,End,AllocTRES,Account"
@@ -109,3 +111,51 @@ def read(output: str) -> list[JobRow]:
 
 def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+_JOB_FIELDS = "JobIDRaw,JobID,State,User,Partition,QOS,TimelimitRaw,Start,AllocTRES,Reason,Account"
+_JOB_FIELD_COUNT = 11
+
+
+def job_arguments(cluster: str, job: str) -> list[str]:
+    """Build the question for the last run of one job, whenever it was.
+
+    Args:
+        cluster: where.
+        job: "17", or "14_3" for a task of an array.
+    """
+    # Without a span sacct knows only the jobs of today.
+    which = ["-j", job, "-S", _time(0)]
+    return ["sacct", "-M", cluster, "-a", "-X", "-n", "-P", *which, "-o", _JOB_FIELDS]
+
+
+def read_job(output: str) -> Job | None:
+    """Read the answer about one job; None where slurmdbd knows none of this number.
+
+    Raises:
+        OutputNotUnderstood: a row is not in the form asked for.
+    """
+    lines = output.splitlines()
+    if not lines:
+        return None
+    parts = lines[-1].split("|", _JOB_FIELD_COUNT - 1)
+    if len(parts) != _JOB_FIELD_COUNT or not parts[0].isdigit():
+        raise OutputNotUnderstood(f"sacct printed {lines[-1][:200]!r}")
+    raw, shown, state, user, partition, qos, minutes, start, used, reason, account = parts
+    return Job(
+        job_id=int(raw),
+        shown_id=shown,
+        state=state,
+        user=user,
+        account=account,
+        partitions=tuple(partition.split(",")),
+        qos=qos,
+        limit_minutes=int(minutes) if minutes.isdigit() else None,
+        starts_at=int(start) if start.isdigit() else None,
+        priority=0,
+        tres=tres.quantities(used),
+        licenses="",
+        reservation="",
+        dependency="",
+        reason=reason,
+    )
