@@ -173,15 +173,17 @@ def _reasons(
 ) -> list[Reason]:
     now = bank.clock() // _MICROSECONDS
     own, *above = books.chain
+    paying = next((one.name for one in above if one.is_open), None)
     found = reasons_of_books.explain_account(own, is_above=False, now=now)
     found += reasons_of_books.explain_users(own, user)
+    found += reasons_of_books.explain_who_pays(own, paying)
     for parent in above:
         found += reasons_of_books.explain_account(parent, is_above=True, now=now)
         found += reasons_of_books.explain_parent(own, parent)
-    banked = {one.name for one in books.chain if one.was_open}
+    told = {one.name for one in books.chain}
     for look in seen.looks:
         ours = books.ours.get(look.cluster.name, Ours(frozenset(), frozenset()))
-        found += reasons_of_queue.explain_queue(account, user, look.queue, ours, banked=banked)
+        found += reasons_of_queue.explain_queue(account, user, look.queue, ours, told=told)
         if job is None:
             found += reasons_of_queue.explain_waiting(account, user, look.queue, ours)
         found += _unusable(bank, look)

@@ -294,6 +294,23 @@ def _user(account: Account, limit: UserLimit) -> Reason:
     return Reason("user_limit_used", STOPS, USER, subject, said, remedy, numbers)
 
 
+def explain_who_pays(account: Account, above: str | None) -> list[Reason]:
+    """Say that an account is not in the bank, and for whom its use counts.
+
+    Args:
+        account: what the books say.
+        above: the nearest account above it that is in the bank, None where none is.
+    """
+    if account.is_open:
+        return []
+    counts = (
+        f"what it uses counts for account {above}" if above else "what it uses counts for nobody"
+    )
+    said = f"it {'was deleted from' if account.was_open else 'is not in'} the bank: {counts}"
+    remedy = f"'slurm_bank.py insert {account.name} SU' gives it SUs of its own"
+    return [Reason("not_in_bank", NOTE, ACCOUNT, f"account {account.name}", said, remedy)]
+
+
 def explain_parent(account: Account, parent: Account) -> list[Reason]:
     """Say where an account above has less left than the account has itself."""
     if parent.available is None or parent.is_to_hold or not parent.is_open:

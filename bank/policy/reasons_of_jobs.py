@@ -125,7 +125,7 @@ def _too_little(job: Job, queue: Queue, limit: Limit, ours: Ours, code: str) -> 
     if is_hold:
         sentence = f"{also}{limit.name}={limit.value} is the bank's hold of {limit.holder}"
     else:
-        sentence = f"{also}{_how_it_stands(limit)}{_what_it_asks(limit, need)}"
+        sentence = f"{also}{how_it_stands(limit)}{_what_it_asks(limit, need)}"
     return _reason(
         job,
         queue,
@@ -148,7 +148,8 @@ def numbers_of(limit: Limit) -> dict[str, object]:
     }
 
 
-def _how_it_stands(limit: Limit) -> str:
+def how_it_stands(limit: Limit) -> str:
+    """Say what a limit is, whose, and how much of it is gone."""
     text = f"{limit.name}={limit.value} of {limit.holder}"
     if limit.field.endswith(("PJ", "PN")):
         return text
@@ -226,7 +227,7 @@ def _counts(one: Job, job: Job, limit: Limit) -> bool:
 def _moved_on(job: Job, queue: Queue, code: str, meant: Sequence[Limit]) -> Reason:
     """Say that a limit which Slurm names stops the job no more, or is none that is known."""
     if meant:
-        stands = "; ".join(_how_it_stands(limit) for limit in meant)
+        stands = "; ".join(how_it_stands(limit) for limit in meant)
         sentence = f"{code} was so when Slurm last looked; now it fits: {stands}"
         return _reason(
             job,

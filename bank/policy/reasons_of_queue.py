@@ -11,7 +11,14 @@ from bank.policy.queue import ACCOUNT as OF_ACCOUNT
 from bank.policy.queue import PENDING, USER, Job, Queue
 from bank.policy.reasons import ABOVE, ACCOUNT, CLUSTER, JOB, NOTE, STOPS, Reason
 from bank.policy.reasons import USER as FOR_USER
-from bank.policy.reasons_of_jobs import Ours, amount, cost_at_most, explain_job, numbers_of
+from bank.policy.reasons_of_jobs import (
+    Ours,
+    amount,
+    cost_at_most,
+    explain_job,
+    how_it_stands,
+    numbers_of,
+)
 from bank.policy.slurm_limits import Limit
 from bank.policy.spans import span, time_text
 
@@ -21,7 +28,7 @@ _MINUTES_PER_SU = 60
 
 
 def explain_queue(
-    account: str, user: str | None, queue: Queue, ours: Ours, *, banked: Collection[str]
+    account: str, user: str | None, queue: Queue, ours: Ours, *, told: Collection[str]
 ) -> list[Reason]:
     """Return every reason that a cluster has against jobs of an account.
 
@@ -30,7 +37,7 @@ def explain_queue(
         user: of this user only; None for all.
         queue: the cluster.
         ours: what the bank has set there.
-        banked: the accounts of which the books say what of Slurm's limits of 0 holds them.
+        told: the accounts of which the books say what of Slurm's limits of 0 holds them.
     """
     if account not in queue.parents:
         return [_no_account(account, queue)]
@@ -38,7 +45,7 @@ def explain_queue(
     holders = slurm_limits.on_the_way(queue, account, user)
     by_limit: dict[tuple[str, str, int, str], list[Limit]] = {}
     for limit in slurm_limits.set_on(holders):
-        if _is_told(limit, ours, banked):
+        if _is_told(limit, ours, told):
             continue
         key = (limit.user and limit.holder.kind, limit.name, limit.value)
         if slurm_limits.stops_all(limit):
@@ -49,12 +56,12 @@ def explain_queue(
     return [*found, *_refusing(account, queue)]
 
 
-def _is_told(limit: Limit, ours: Ours, banked: Collection[str]) -> bool:
+def _is_told(limit: Limit, ours: Ours, told: Collection[str]) -> bool:
     """Tell whether the books have said already what a limit is."""
     if ours.has_hold(limit):
         return True
     is_stop = limit.value == 0 and limit.name in (NATIVE_LIMIT, *HOLD_LIMITS)
-    return is_stop and limit.holder.kind == OF_ACCOUNT and limit.holder.name in banked
+    return is_stop and limit.holder.kind == OF_ACCOUNT and limit.holder.name in told
 
 
 def _no_account(account: str, queue: Queue) -> Reason:
@@ -119,7 +126,7 @@ def _whose(limits: Sequence[Limit], account: str) -> tuple[str, str]:
 def _reached(limits: Sequence[Limit], queue: Queue, account: str, ours: Ours) -> Reason:
     limit = limits[0]
     scope, subject = _whose(limits, account)
-    used = "" if limit.value == 0 else f": {amount(limit, limit.used)} are used"
+    reached = f" is reached: {amount(limit, limit.used)} are used" if limit.value else ""
     what = "further jobs are refused" if limit.field in slurm_limits.SUBMIT else "no job starts"
     remedy = f"an administrator: '{limit.command(int(limit.used) + 1)}'"
     is_native = limit.name == NATIVE_LIMIT and limit.holder.name in ours.native
@@ -135,7 +142,7 @@ def _reached(limits: Sequence[Limit], queue: Queue, account: str, ours: Ours) ->
         STOPS,
         scope,
         subject,
-        f"{whose}{limit.name}={limit.value} is reached{used}: {what}",
+        f"{whose}{limit.name}={limit.value}{reached}: {what}",
         remedy,
         numbers_of(limit),
         (queue.cluster,),
@@ -144,10 +151,7 @@ def _reached(limits: Sequence[Limit], queue: Queue, account: str, ours: Ours) ->
 
 def _in_force(limit: Limit, queue: Queue, account: str) -> Reason:
     scope, subject = _whose([limit], account)
-    used = "" if limit.field.endswith(("PJ", "PN")) else f": {amount(limit, limit.used)} are used"
-    if limit.reserved:
-        used += f", {amount(limit, limit.reserved)} set aside for running jobs"
-    said = f"{limit.name}={limit.value} on {queue.cluster}{used}"
+    said = f"on {queue.cluster} {how_it_stands(limit)}"
     numbers = numbers_of(limit)
     return Reason("limit_in_force", NOTE, scope, subject, said, "", numbers, (queue.cluster,))
 

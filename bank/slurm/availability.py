@@ -7,15 +7,14 @@ from bank.policy.queue import License, Node, Reservation
 
 # A separator that the reason, which is free text, does not hold.
 _SEPARATOR = "\x1f"
-# States in which a node takes jobs, with what sinfo appends to them.
-_TAKES_JOBS = re.compile(
-    r"(idle|mixed|allocated|allocated\+|completing|planned|reserved)[*~#!%$@^-]*"
-)
+# States in which a node takes jobs, with what sinfo appends to them; "*" says that it does not
+# answer, "$" that it is reserved for maintenance.
+_TAKES_JOBS = re.compile(r"(?:idle|mixed|allocated|completing|planned|reserved)[+~#!%@^-]?")
 _RESERVATION = re.compile(
     r"ReservationName=(\S+) StartTime=([0-9]+) EndTime=([0-9]+) .*? ?Nodes=(\S*)"
 )
 _LICENSE = re.compile(r"LicenseName=(\S+)\s+Total=([0-9]+)\s+Used=([0-9]+)")
-_NONE = re.compile(r"No (?:reservations|licenses) (?:in|configured in) (?:the system|Slurm)\.")
+_NONE = re.compile(r"No reservations in the system|No licenses configured in Slurm\.")
 
 
 def nodes_arguments(cluster: str | None) -> list[str]:
