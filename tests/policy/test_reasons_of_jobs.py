@@ -292,7 +292,8 @@ def test_limits_of_a_partition_have_their_qos() -> None:
     ],
 )
 def test_how_many_jobs_are_before_one(ahead: dict[str, Any], count: int) -> None:
-    first = job(**({"job_id": 98, "shown_id": "98", "reason": "Resources"} | ahead))
+    usual: dict[str, Any] = {"job_id": 98, "shown_id": "98", "reason": "Resources"}
+    first = job(**(usual | ahead))
     waits = job(reason="Priority")
     (only,) = explain_job(waits, queue(jobs=(first, waits)), NOBODY)
     assert only.numbers["jobs_ahead"] == count
