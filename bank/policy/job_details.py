@@ -164,7 +164,8 @@ def _partition_nodes(job: Job, queue: Queue) -> Details:
         most = max(most, min(one.total_nodes, one.max_nodes or one.total_nodes))
         said.append(f"{one.name} has {one.total_nodes} and allows {_span_of_nodes(one)}")
     others = _others(job, queue, lambda one: _takes_nodes(one, asks))
-    remedy = f"at most {most}: {_update(job, f'numnodes={most}')}"
+    # One number alone leaves the most that was asked for as it was.
+    remedy = f"at most {most}: {_update(job, f'numnodes={most}-{most}')}"
     remedy += f"; or {others}: {_update(job, 'partition=NAME')}"
     numbers: dict[str, object] = {"nodes": asks, "allowed_nodes": most}
     return f"it asks for {asks}, {'; '.join(said)}", remedy, numbers

@@ -153,7 +153,7 @@ WORDS = {
     "PartitionNodeLimit": Words(
         STOPS,
         "it asks for more or fewer nodes than its partition allows, or has",
-        "'scontrol update jobid={job} numnodes=N', or another partition",
+        "'scontrol update jobid={job} numnodes=N-N', or another partition",
     ),
     "PartitionDown": Words(
         STOPS,

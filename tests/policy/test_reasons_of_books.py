@@ -95,8 +95,8 @@ HOLDS: list[tuple[Account, str, str, str, str]] = [
         "nothing_left",
         STOPS,
         (
-            "counting what running jobs may still use: a limit of 100 SUs, 90 used, 10 set aside by 1"
-            " running job,"
+            "counting what running jobs may still use: a limit of 100 SUs, 90 used, 10 set aside"
+            " by 1 running job,"
         ),
         "add physics 1'",
     ),
@@ -150,8 +150,8 @@ HOLDS: list[tuple[Account, str, str, str, str]] = [
         "to_be_released",
         STOPS,
         (
-            "the next pass releases it, because it has something left; until then the bank holds it by"
-            " GrpTRESMins=cpu=0 on hpc"
+            "the next pass releases it, because it has something left; until then the bank holds"
+            " it by GrpTRESMins=cpu=0 on hpc"
         ),
         "'slurm_bank.py release_hold physics'",
     ),

@@ -114,7 +114,7 @@ REASONS: list[tuple[dict[str, Any], str, str, str]] = [
         {"reason": "PartitionNodeLimit", "partitions": ("fractional",), "tres": {"node": 2}},
         STOPS,
         "it asks for 2, fractional has 2 and allows at most 1",
-        "at most 1: 'scontrol update jobid=99 numnodes=1'; or partition normal or fast",
+        "at most 1: 'scontrol update jobid=99 numnodes=1-1'; or partition normal or fast",
     ),
     (
         {"reason": "PartitionDown", "partitions": ("gpu",)},
