@@ -19,6 +19,7 @@ from bank.operations import (
     lost,
     metering,
     publishing,
+    queues,
     quote,
     resets,
     takeover,
@@ -28,7 +29,10 @@ from bank.slurm import sacctmgr
 from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
-ROOMS = (changes, clusters, lost, metering, publishing, quote, resets, takeover, user_limits)
+ROOMS = (
+    *(changes, clusters, lost, metering, publishing, queues, quote, resets, takeover),
+    user_limits,
+)
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
 BOOT_TIME               = {started}
@@ -65,7 +69,8 @@ ROW = (
 PARTITION = (
     "PartitionName=normal Default=YES DefaultTime=00:10:00 MaxNodes=UNLIMITED MaxTime=1-00:00:00"
     " MinNodes=0 MaxCPUsPerNode=UNLIMITED OverSubscribe=NO OverTimeLimit=NONE JobDefaults=(null)"
-    " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0\n"
+    " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0 State=UP"
+    " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalNodes=2\n"
 )
 NODE = (
     "NodeName=n{number} CoresPerSocket=16 CPUEfctv=32 CPUTot=32 ActiveFeatures=(null) Gres=(null)"
@@ -96,6 +101,8 @@ class FakeSlurm:
         # What sacct and squeue answer, one job a line.
         self.sacct = ""
         self.squeue = ""
+        # What squeue answers `explain`, which asks for more of each job.
+        self.waiting = ""
 
     def add_account(self, name: str, parent: str = "root") -> None:
         self.parents[name] = parent
@@ -143,6 +150,8 @@ class FakeSlurm:
             return self._modify_users(which, argv[10])
         if argv == ["sdiag"]:
             return "DBD Agent queue size: 0\n"
+        if argv[0] == "squeue" and "-O" in argv:
+            return self.waiting
         if argv[0] in ("sacct", "squeue"):
             return self.sacct if argv[0] == "sacct" else self.squeue
         return self._shape(argv)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bank.operations import looking, places, strangers
 from bank.operations.bank import Bank
+from bank.operations.days import day_text
 from bank.operations.queues import Look
 from bank.policy import tree
 from bank.policy.enforcement import HELD as VALUE_OF_A_HOLD
@@ -23,7 +24,7 @@ from bank.policy.reasons_of_books import (
 from bank.policy.reasons_of_jobs import Ours
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
-from bank.store import above, accounts, limits, meters, read, reasons
+from bank.store import above, accounts, grants, limits, meters, read, reasons
 from bank.store.connect import Reader, reading
 from bank.store.limits import Limit
 
@@ -81,7 +82,7 @@ def _chains(
     """
     chains = {}
     known = above.find_parents(reader, account)
-    for cluster in known.keys() | looks.keys():
+    for cluster in looks.keys() | set(above.find_clusters(reader, account)):
         if settings.clusters and cluster not in settings.clusters:
             continue
         parents: Mapping[str, str | None] = known.get(cluster, {})
@@ -217,10 +218,16 @@ def _ours(
 
 
 def _grants(reader: Reader, account_id: int) -> Iterator[Grant]:
-    for row in reasons.find_grants(reader, account_id):
-        amount = row.promised if row.state == "promised" else row.granted
-        ends_at = None if row.end_at is None else row.end_at // _MICROSECONDS
-        yield Grant(row.state, row.kind, amount, row.start_at // _MICROSECONDS, ends_at)
+    for row in grants.find_living(reader, account_id):
+        yield Grant(
+            state=row.state,
+            amount=row.promised if row.state == grants.PROMISED else row.granted,
+            unused=max(row.granted - row.paid, 0),
+            carry_percent=row.carry_percent,
+            starts_on=day_text(row.start_at),
+            ends_on=day_text(row.end_at),
+            ends_at=None if row.end_at is None else row.end_at // _MICROSECONDS,
+        )
 
 
 def _readings(reader: Reader, settings: Settings, looks: Mapping[str, Look]) -> list[Reading]:

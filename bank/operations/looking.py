@@ -52,8 +52,7 @@ def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
 def _shown_one(settings: Settings, reader: Reader, standing: Standing) -> dict[str, Any]:
     name = standing.account.name
     parents = above.find_parents(reader, name)
-    # Most accounts have none above them, or none that is held.
-    held = above.find_held(reader) if parents else {}
+    held = above.find_held_among(reader, parents)
     return _shown(
         settings,
         standing,

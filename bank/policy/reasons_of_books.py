@@ -30,12 +30,23 @@ class Hold(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A grant with dates, in billing-seconds and seconds since 1970."""
+    """A grant with dates, in billing-seconds and seconds since 1970.
+
+    Attributes:
+        state: "promised", "in force" and so on.
+        amount: what it was given, or will be.
+        unused: what is not paid from it yet.
+        carry_percent: how much of what is unused at its end is carried over.
+        starts_on, ends_on: its first instant and the first after it, as the site writes days.
+        ends_at: None where it has no end.
+    """
 
     state: str
-    kind: str
     amount: int
-    starts_at: int
+    unused: int
+    carry_percent: int
+    starts_on: str
+    ends_on: str
     ends_at: int | None
 
 
@@ -254,17 +265,22 @@ def _to_be_released(account: Account, scope: str, holds: Sequence[Hold]) -> Reas
 
 
 def _of_grants(account: Account, now: int) -> Iterator[Reason]:
+    subject = f"account {account.name}"
     for grant in account.grants:
-        numbers = {**grant._asdict(), "amount_billing_seconds": grant.amount}
-        del numbers["amount"]
-        subject = f"account {account.name}"
+        numbers: dict[str, object] = {
+            "amount_billing_seconds": grant.amount,
+            "unused_billing_seconds": grant.unused,
+            "starts_on": grant.starts_on,
+            "ends_on": grant.ends_on,
+        }
         su = format_su(grant.amount)
         if grant.state == "promised":
-            said = f"a grant of {su} SUs starts at {time_text(grant.starts_at)}"
+            said = f"a grant of {su} SUs starts on {grant.starts_on}"
             yield Reason("grant_promised", NOTE, ACCOUNT, subject, said, "", numbers)
         elif _ends_soon(grant, now):
-            assert grant.ends_at is not None
-            said = f"a grant of {su} SUs ends at {time_text(grant.ends_at)}; so does what is unused"
+            carried = f"; {grant.carry_percent} % are carried over" if grant.carry_percent else ""
+            said = f"a grant of {su} SUs ends on {grant.ends_on}, and with it what is unused then:"
+            said += f" {format_su(grant.unused)} now{carried}"
             remedy = f"'slurm_bank.py renew {account.name}'"
             yield Reason("grant_ending", NOTE, ACCOUNT, subject, said, remedy, numbers)
 

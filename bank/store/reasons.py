@@ -1,4 +1,4 @@
-"""What the books keep that says why: who held an account, its grants, what its users may use."""
+"""What the books keep that says why: who held an account, and what its users may use."""
 
 from typing import NamedTuple
 
@@ -21,27 +21,6 @@ def last_change(reader: Reader, account_id: int, field: str) -> Change | None:
         field=field,
     )
     return Change(*rows[0]) if rows else None
-
-
-class GrantRow(NamedTuple):
-    """A grant; amounts are billing-seconds, times UTC microseconds."""
-
-    state: str
-    kind: str
-    granted: int
-    promised: int
-    start_at: int
-    end_at: int | None
-
-
-def find_grants(reader: Reader, account_id: int) -> list[GrantRow]:
-    """Return the grants of an account that are not over, the earliest first."""
-    rows = reader.query(
-        "SELECT state, kind, granted, promised, start_at, end_at FROM allocation_grant"
-        " WHERE account_id = :account_id AND state <> 'over' ORDER BY start_at, grant_id",
-        account_id=account_id,
-    )
-    return [GrantRow(*row) for row in rows]
 
 
 def find_user_limits(reader: Reader, account_id: int) -> list[tuple[str, int, int]]:

@@ -9,9 +9,19 @@ import pytest
 
 from bank.errors import Refusal, SlurmTimedOut
 from bank.operations import explaining, movements
+from bank.operations.commands import Command
 from bank.operations.explaining import Explanation
-from bank.operations.movements import Command
 from bank.policy.reasons import ABOVE, ACCOUNT, COMING, JOB, STOPS, USER, WAITS, Reason
+from bank.slurm import (
+    assoc_limits,
+    assoc_mgr,
+    availability,
+    jobs,
+    partitions,
+    sacct,
+    sacctmgr,
+    scontrol,
+)
 from tests.lab import CommandFailed
 from tests.operations.branch import ADA, BOB, SU, Branch
 
@@ -58,12 +68,14 @@ def test_holds_of_the_bank(branch: Branch) -> None:
     branch.open("empty", 0)
     branch.open("byhand", 100)
     branch.open("dept", 0, users=())
-    branch.open("child", 100, parent="dept")
+    branch.lab.make_account("child", parent="dept", users=[ADA])
+    # More than the account above it has.
+    movements.insert(branch.bank, Command("insert", "child", 100 * SU, force=True))
     movements.hold(branch.bank, Command("hold", "byhand", reason="audit"))
     held = "AssocGrpCPUMinutesLimit"
-    jobs = {name: waits(branch, name, held) for name in ("empty", "byhand", "child")}
+    waiting = {name: waits(branch, name, held) for name in ("empty", "byhand", "child")}
 
-    nothing = first(of_job(branch, jobs["empty"]))
+    nothing = first(of_job(branch, waiting["empty"]))
     assert (nothing.code, nothing.effect, nothing.scope) == ("nothing_left", STOPS, ACCOUNT)
     assert "GrpTRESMins=cpu=0 on" in nothing.sentence
     assert nothing.remedy.startswith("'slurm_bank.py add empty 1'")
@@ -71,7 +83,7 @@ def test_holds_of_the_bank(branch: Branch) -> None:
     assert (by_hand.code, by_hand.effect) == ("held_by_hand", STOPS)
     assert "held by hand by tester at" in by_hand.sentence
     assert "audit" in by_hand.sentence
-    above = first(of_job(branch, jobs["child"]))
+    above = first(of_job(branch, waiting["child"]))
     assert (above.code, above.scope, above.subject) == ("nothing_left", ABOVE, "account dept")
     assert of(branch, "child").verdict.startswith("no job of account child starts: account dept:")
     # Each job is said to wait for the hold and not for a limit that somebody must raise.
@@ -80,9 +92,9 @@ def test_holds_of_the_bank(branch: Branch) -> None:
         assert f"is the bank's hold of account {holder}" in own.sentence
 
     movements.add(branch.bank, Command("add", "empty", SU))
-    movements.add(branch.bank, Command("add", "dept", SU))
-    starts(branch, jobs["empty"])
-    starts(branch, jobs["child"])
+    movements.add(branch.bank, Command("add", "dept", SU, force=True))
+    starts(branch, waiting["empty"])
+    starts(branch, waiting["child"])
     assert "'slurm_bank.py release_hold byhand'" in by_hand.remedy
     found = of(branch, "child")
     assert found.verdict.startswith("nothing stops jobs of account child: ")
@@ -376,7 +388,7 @@ def test_what_the_bank_limits_and_what_ended(branch: Branch) -> None:
         explaining.explain(branch.bank, "other", user=None, job=str(job))
 
 
-def test_an_ordinary_user_is_answered_and_a_frozen_controller_is_said(branch: Branch) -> None:
+def test_a_frozen_controller_is_said_and_the_books_are_told_all_the_same(branch: Branch) -> None:
     branch.open("quiet", 100)
     branch.set(slurm_timeout_seconds=2)
     found = of(branch, "quiet")
@@ -387,3 +399,21 @@ def test_an_ordinary_user_is_answered_and_a_frozen_controller_is_said(branch: Br
     assert isinstance(found.error, SlurmTimedOut)
     assert found.verdict.startswith("nothing that is known stops jobs of account quiet: what Slurm")
     assert {one.code for one in found.reasons} >= {"slurm_did_not_answer", "next_job"}
+
+
+def test_slurm_answers_an_ordinary_user_what_explain_asks(branch: Branch) -> None:
+    branch.open("open", 100)
+    job = waits(branch, "open", "JobHeldUser", extra=["--hold"])
+
+    def asked(argv: list[str]) -> str:
+        return branch.lab.run("env", "SLURM_TIME_FORMAT=%s", *argv, user=ADA)
+
+    assert [one.job_id for one in jobs.read(asked(jobs.arguments(None)))] == [job]
+    limits = asked(assoc_mgr.arguments(None))
+    assert "open" in assoc_mgr.read_all(limits, branch.lab.cluster).accounts
+    assert assoc_limits.read_holders(limits, {"open"})
+    assert partitions.read(asked(scontrol.partitions_arguments(None)))
+    assert scontrol.read_config(asked(scontrol.config_arguments(None))).cluster
+    assert availability.read_nodes(asked(availability.nodes_arguments(None))) == []
+    assert sacctmgr.read_qos_factors(asked(sacctmgr.qos_factors_arguments()))
+    assert sacct.read_job(asked(sacct.job_arguments(branch.lab.cluster, str(job)))) is not None

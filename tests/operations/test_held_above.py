@@ -8,8 +8,8 @@ import pytest
 from bank.errors import NotConfirmed
 from bank.operations import looking, movements, releases, upkeep
 from bank.operations.bank import Bank
+from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.movements import Command
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
 
@@ -33,7 +33,7 @@ def deep(bank: Bank, fake: FakeSlurm) -> int:
     fake.add_account("leaf", "proj")
     association = fake.add_user("leaf")
     insert(bank, "dept", 100)
-    insert(bank, "leaf", 1000)
+    movements.insert(bank, Command("insert", "leaf", 1000 * SU, force=True))
     return association
 
 
@@ -56,7 +56,7 @@ def test_all_holds_above_are_said_the_nearest_first_after_its_own(
     bank: Bank, fake: FakeSlurm
 ) -> None:
     movements.hold(bank, Command("hold", "dept", reason="audit"))
-    insert(bank, "proj", 0)
+    movements.insert(bank, Command("insert", "proj", 0, force=True))
     movements.hold(bank, Command("hold", "leaf", reason="travel"))
     said = "by the bank: travel; proj above it: held by the bank: nothing left; dept above it: held"
     assert held(bank, "leaf") == (f"{said} by the bank: audit", True, ["proj", "dept"])

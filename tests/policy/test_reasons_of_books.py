@@ -213,15 +213,16 @@ def test_what_is_held_by_others_alone_is_the_banks_to_hold_later() -> None:
 
 def test_grants_that_come_and_go() -> None:
     grants = (
-        Grant("in force", "allocation", 50 * SU, NOW - DAY, NOW + 10 * DAY),
-        Grant("in force", "allocation", 50 * SU, NOW - DAY, NOW + 31 * DAY),
-        Grant("in force", "allocation", 50 * SU, NOW - DAY, None),
-        Grant("promised", "allocation", 70 * SU, NOW + DAY, NOW + 100 * DAY),
+        Grant("in force", 50 * SU, 20 * SU, 25, "2027-01-01", "2027-01-25", NOW + 10 * DAY),
+        Grant("in force", 50 * SU, 20 * SU, 0, "2027-01-01", "2027-02-20", NOW + 31 * DAY),
+        Grant("in force", 50 * SU, 20 * SU, 0, "2027-01-01", "", None),
+        Grant("promised", 70 * SU, 0, 0, "2027-01-16", "2027-04-16", NOW + 90 * DAY),
     )
     ending, promised = explain_account(account(grants=grants), is_above=False, now=NOW)
     assert (ending.code, promised.code) == ("grant_ending", "grant_promised")
-    assert "50 SUs ends at 2027-01-25T08:00:00Z" in ending.sentence
-    assert "70 SUs starts at 2027-01-16T08:00:00Z" in promised.sentence
+    said = "50 SUs ends on 2027-01-25, and with it what is unused then: 20 now; 25 % are carried"
+    assert said in ending.sentence
+    assert "70 SUs starts on 2027-01-16" in promised.sentence
     assert promised.numbers["amount_billing_seconds"] == 70 * SU
 
 
