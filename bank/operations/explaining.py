@@ -174,7 +174,12 @@ def _reasons(
     now = bank.clock() // _MICROSECONDS
     own, *above = books.chain
     paying = next((one.name for one in above if one.is_open), None)
-    found = reasons_of_books.explain_account(own, is_above=False, now=now)
+    # What runs out first of the account and all above it limits the next job.
+    limited = [one for one in books.chain if one.is_open and one.available is not None]
+    least = min(limited, key=lambda one: one.available or 0, default=None)
+    available, of = (least.available, least.name) if least is not None else (None, account)
+    found = [reasons_of_queue.next_job(available, of)] if own.is_open else []
+    found += reasons_of_books.explain_account(own, is_above=False, now=now)
     found += reasons_of_books.explain_users(own, user)
     found += reasons_of_books.explain_who_pays(own, paying)
     for parent in above:
@@ -187,31 +192,23 @@ def _reasons(
         if job is None:
             found += reasons_of_queue.explain_waiting(account, user, look.queue, ours)
         found += _unusable(bank, look)
-    found += _of_job(seen, books)
+    found += _of_job(seen, books, available, of)
     found += _of_what_is_known(bank, seen, books, now)
-    # What runs out first of the account and all above it limits the next job.
-    limited = [one for one in books.chain if one.is_open and one.available is not None]
-    least = min(limited, key=lambda one: one.available or 0, default=None)
-    if own.is_open:
-        found.append(
-            reasons_of_queue.next_job(
-                least.available if least else None, least.name if least else account
-            )
-        )
     return found
 
 
-def _of_job(seen: _Seen, books: Books) -> list[Reason]:
+def _of_job(seen: _Seen, books: Books, available: int | None, of: str) -> list[Reason]:
     if seen.job is None:
         return []
     cluster, job = seen.job
     look = next((one for one in seen.looks if one.cluster.name == cluster), None)
     if look is None:
         return []
+    if job.state != PENDING:
+        return [reasons_of_queue.explain_other(job, look.queue)]
     ours = books.ours.get(cluster, Ours(frozenset(), frozenset()))
-    if job.state == PENDING:
-        return explain_job(job, look.queue, ours)
-    return [reasons_of_queue.explain_other(job, look.queue)]
+    cost = reasons_of_queue.explain_cost(job, look.queue, available, of)
+    return [*explain_job(job, look.queue, ours), *cost]
 
 
 def _unusable(bank: Bank, look: Look) -> list[Reason]:

@@ -224,7 +224,7 @@ def _away(node: Node) -> str:
 
 def _account_refused(job: Job, queue: Queue) -> Details:
     said = [
-        f"{one.name} takes {_which_accounts(one)}"
+        f"{one.name} takes {_only_or_all_but(one.takes_accounts, one.refuses_accounts)}"
         for one in _partitions(job, queue)
         if not one.takes_account(job.account)
     ]
@@ -232,10 +232,18 @@ def _account_refused(job: Job, queue: Queue) -> Details:
     return "; ".join(said), f"{others}: {_update(job, 'partition=NAME')}", {}
 
 
-def _which_accounts(partition: Partition) -> str:
-    if partition.takes_accounts is not None:
-        return f"only {', '.join(sorted(partition.takes_accounts))}"
-    return f"all but {', '.join(sorted(partition.refuses_accounts))}"
+def _only_or_all_but(taken: frozenset[str] | None, refused: frozenset[str]) -> str:
+    if taken is not None:
+        return f"only {', '.join(sorted(taken))}"
+    return f"all but {', '.join(sorted(refused))}" if refused else "all"
+
+
+def _qos_refused(job: Job, queue: Queue) -> Details:
+    said = [
+        f"{one.name} takes {_only_or_all_but(one.takes_qos, one.refuses_qos)}"
+        for one in _partitions(job, queue)
+    ]
+    return f"QOS {job.qos}; {'; '.join(said)}", "", {}
 
 
 def _no_association(job: Job, queue: Queue) -> Details:
@@ -273,6 +281,7 @@ DETAILS: dict[str, Callable[[Job, Queue], Details]] = {
     "ReqNodeNotAvail": _nodes,
     "NodesUnavailable": _nodes,
     "AccountNotAllowed": _account_refused,
+    "QOSNotAllowed": _qos_refused,
     "InvalidAccount": _no_association,
     "InvalidQOS": _no_qos,
 }

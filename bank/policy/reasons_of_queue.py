@@ -24,6 +24,8 @@ from bank.policy.spans import span, time_text
 
 # Billing of the jobs for which it is said how long they may run.
 _RATES = (1, 10, 100)
+# Each of these makes Slurm refuse a user who has no association: slurm.conf(5).
+_NEED_ASSOCIATION = {"associations", "limits", "qos", "safe", "wckeys"}
 _MINUTES_PER_SU = 60
 
 
@@ -41,7 +43,7 @@ def explain_queue(
     """
     if account not in queue.parents:
         return [_no_account(account, queue)]
-    found = list(_no_association(account, user, queue))
+    found = list(_who_may_submit(account, user, queue))
     holders = slurm_limits.on_the_way(queue, account, user)
     by_limit: dict[tuple[str, str, int, str], list[Limit]] = {}
     for limit in slurm_limits.set_on(holders):
@@ -77,31 +79,42 @@ def _no_account(account: str, queue: Queue) -> Reason:
     )
 
 
-def _no_association(account: str, user: str | None, queue: Queue) -> Iterator[Reason]:
+def _who_may_submit(account: str, user: str | None, queue: Queue) -> Iterator[Reason]:
+    """Say whose submissions are refused."""
     users = [one for one in queue.holders if one.kind == USER and one.name == account]
-    if user is None:
-        if not users:
-            yield Reason(
-                "no_users",
-                NOTE,
-                ACCOUNT,
-                f"account {account}",
-                f"nobody may submit jobs to it on {queue.cluster}: it has no users",
-                f"'sacctmgr add user NAME account={account} cluster={queue.cluster}'",
-                {"account": account},
-                (queue.cluster,),
-            )
+    subject, where = f"account {account}", (queue.cluster,)
+    enforce = ",".join(sorted(queue.enforce))
+    names = sorted({one.user for one in users})
+    numbers: dict[str, object] = {"account": account, "users": names, "enforce": enforce}
+    add = f"'sacctmgr add user {user or 'NAME'} account={account} cluster={queue.cluster}'"
+    if not queue.enforce & _NEED_ASSOCIATION:
+        # Slurm takes jobs of anybody, in any account.
         return
-    mine = [one for one in users if one.user == user]
+    if user is not None:
+        yield from _of_user(account, user, queue, add)
+    elif users:
+        said = f"submissions on {queue.cluster} are refused but from {listed(names)}"
+        said += f", and where MaxSubmitJobs is reached (AccountingStorageEnforce={enforce})"
+        yield Reason("who_may_submit", NOTE, ACCOUNT, subject, said, "", numbers, where)
+    else:
+        said = f"nobody may submit jobs to it on {queue.cluster}: it has no users"
+        yield Reason("no_users", NOTE, ACCOUNT, subject, said, add, numbers, where)
+
+
+def _of_user(account: str, user: str, queue: Queue, add: str) -> Iterator[Reason]:
+    mine = [
+        one
+        for one in queue.holders
+        if one.kind == USER and one.name == account and one.user == user
+    ]
     has = queue.accounts_of.get(user, ())
     subject, where = f"user {user} in account {account}", (queue.cluster,)
     numbers: dict[str, object] = {"user": user, "account": account, "accounts_of_user": list(has)}
     if not mine:
         said = f"she has no association there on {queue.cluster}, so submissions are refused"
         said += f"; she is in {listed(has)}" if has else "; she is in no account"
-        remedy = f"'sacctmgr add user {user} account={account} cluster={queue.cluster}'"
-        if has:
-            remedy += f", or submit to one of hers: 'sbatch --account={has[0]}'"
+        other = f", or submit to one of hers: 'sbatch --account={has[0]}'" if has else ""
+        remedy = f"{add}{other}"
         yield Reason("no_association", STOPS, FOR_USER, subject, said, remedy, numbers, where)
     elif all(one.partition for one in mine):
         names = [one.partition for one in mine]
@@ -230,6 +243,31 @@ def explain_other(job: Job, queue: Queue) -> Reason:
     said = f"it is {job.state}{why}: it has ended and does not start again"
     again = "" if job.state == "COMPLETED" else "submit it again"
     return Reason("ended", NOTE, JOB, subject, said, again, numbers, where)
+
+
+def explain_cost(job: Job, queue: Queue, available: int | None, of: str) -> list[Reason]:
+    """Say what a job may cost against what is left; nothing where that is not known.
+
+    Args:
+        job: the job.
+        queue: its cluster.
+        available: as in `next_job`.
+        of: the account that has the least.
+    """
+    cost = cost_at_most(job, queue)
+    if cost is None:
+        return []
+    said = f"it may cost {format_su(cost)} SUs at most"
+    if available is not None:
+        said += f", and account {of} has {format_su(available)} available"
+        if cost > available:
+            said += ": run to its time limit it would use more than that"
+    numbers: dict[str, object] = {
+        "at_most_billing_seconds": cost,
+        "available_billing_seconds": available,
+    }
+    subject = f"job {job.shown_id}"
+    return [Reason("cost", NOTE, JOB, subject, said, "", numbers, (queue.cluster,))]
 
 
 def next_job(available: int | None, of: str) -> Reason:

@@ -58,7 +58,7 @@ def test_with_no_reason_against_it_it_says_what_the_next_job_may_use(bank: Bank)
         " 10:00:00 at a billing of 10, 1:00:00 at a billing of 100"
     )
     assert {one.effect for one in found.reasons} == {NOTE}
-    assert codes(found) == ["next_job", "last_reading", "enforcement"]
+    assert codes(found) == ["next_job", "who_may_submit", "last_reading", "enforcement"]
 
 
 def test_the_least_of_what_is_above_limits_the_next_job(

@@ -9,7 +9,12 @@ import pytest
 from bank.policy.queue import Job, License, Node, Qos, Queue, Reservation
 from bank.policy.reasons import STOPS, WAITS
 from bank.policy.reasons_of_jobs import Ours, cost_at_most, explain_job
-from bank.policy.reasons_of_queue import explain_other, explain_waiting
+from bank.policy.reasons_of_queue import (
+    explain_cost,
+    explain_other,
+    explain_queue,
+    explain_waiting,
+)
 from bank.slurm import assoc_limits, assoc_mgr, jobs, partitions
 from tests.slurm.test_readers import recorded
 
@@ -154,6 +159,12 @@ REASONS: list[tuple[dict[str, Any], str, str, str]] = [
         STOPS,
         "lab-eve has no association in free (",
         "an administrator: 'sacctmgr add user lab-eve account=free'",
+    ),
+    (
+        {"reason": "Job's QOS not permitted to use this partition", "partitions": ("gpu",)},
+        STOPS,
+        "QOS normal; gpu takes all but few",
+        "partition=NAME",
     ),
     ({"reason": "InvalidQOS", "qos": "few"}, STOPS, "QOS few", "qos=NAME"),
     ({"reason": "BadConstraints"}, STOPS, "no node can ever", "scontrol show job 99"),
@@ -340,3 +351,54 @@ def test_every_recorded_job_that_waits_is_explained_without_a_guess() -> None:
             assert reason.remedy
         if one.state != "PENDING":
             assert explain_other(one, known).sentence.startswith(f"it is {one.state}")
+
+
+@pytest.mark.parametrize(
+    ("available", "said"),
+    [
+        (None, "it may cost 0.1667 SUs at most"),
+        (600, "it may cost 0.1667 SUs at most, and account dept has 0.1667 available"),
+        (599, "0.1664 available: run to its time limit it would use more than that"),
+    ],
+)
+def test_what_a_job_may_cost_stands_against_what_is_left(available: int | None, said: str) -> None:
+    (cost,) = explain_cost(job(), queue(), available, "dept")
+    assert cost.sentence.endswith(said)
+    assert explain_cost(job(limit_minutes=None), queue(), available, "dept") == []
+
+
+def of_account(account: str, user: str | None, known: Queue) -> dict[str, str]:
+    reasons = explain_queue(account, user, known, NOBODY, told=())
+    return {one.code: one.sentence for one in reasons}
+
+
+def test_who_may_submit() -> None:
+    said = of_account("proj", None, queue())["who_may_submit"]
+    assert said.startswith(
+        "submissions on rec are refused but from lab-ada, lab-bob, and where Max"
+    )
+    assert "AccountingStorageEnforce=associations,limits,qos,safe" in said
+    eve = of_account("proj", "lab-eve", queue())
+    assert eve["no_association"].endswith("submissions are refused; she is in no account")
+    nobody = queue(holders=tuple(one for one in queue().holders if one.kind == "account"))
+    assert "no_users" in of_account("proj", None, nobody)
+    free_for_all = queue(enforce=frozenset())
+    found = of_account("proj", "lab-eve", free_for_all)
+    assert "no_association" not in found
+    assert "not_enforced" in found
+
+
+def test_a_user_who_may_use_an_account_in_one_partition_only() -> None:
+    known = queue()
+    only = tuple(
+        one._replace(partition="gpu") if one.user == "lab-bob" else one for one in known.holders
+    )
+    found = of_account("proj", "lab-bob", known._replace(holders=only))
+    assert found["some_partitions"].startswith("she may use it in gpu only")
+
+
+def test_partitions_that_refuse_an_account_or_are_away_are_noted() -> None:
+    found = of_account("free", None, queue())
+    assert found["partitions_refuse"] == "partition fractional takes no jobs of it"
+    assert found["partitions_away"] == "partition gpu is DOWN"
+    assert "no_such_account_in_slurm" in of_account("nosuch", None, queue())
