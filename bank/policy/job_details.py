@@ -27,7 +27,6 @@ def _before(job: Job, queue: Queue) -> Details:
         one
         for one in queue.jobs
         if one.state == PENDING
-        and one.priority > 0
         and set(one.partitions) & set(job.partitions)
         and (one.priority, -one.job_id) > (job.priority, -job.job_id)
         and job_reasons.code_of(one.reason) in ("Priority", "Resources", "None")

@@ -96,6 +96,20 @@ def test_a_hold_that_is_not_there_yet_and_one_that_ought_to_be_gone(
     assert late.effect == STOPS
 
 
+def test_a_stop_of_others_is_theirs_beside_the_banks_own(
+    bank: Bank, fake: FakeSlurm, proj: int
+) -> None:
+    fake.use(proj, 100 * SU)
+    fake.limits["proj"]["GrpJobs"] = 0
+    enforce(bank)
+    own = [one for one in explain(bank, "proj").reasons if one.subject == "account proj"]
+    assert [(one.code, one.effect) for one in own[:2]] == [
+        ("held_by_others", STOPS),
+        ("nothing_left", STOPS),
+    ]
+    assert own[0].remedy == "whoever set it: 'sacctmgr modify account proj set GrpJobs=-1'"
+
+
 def test_a_deleted_account_that_is_held_and_one_that_nobody_knows(
     bank: Bank, fake: FakeSlurm
 ) -> None:

@@ -89,6 +89,18 @@ def test_another_cluster_of_the_site_and_one_that_is_not(bank: Bank) -> None:
     assert state["held_above"] == []
 
 
+@pytest.mark.usefixtures("deep")
+def test_a_hold_above_that_is_not_confirmed_stops_nobody_yet(
+    bank: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = bank._replace(settings=bank.settings._replace(confirm_seconds=1), warn=lambda _: None)
+    monkeypatch.setattr(fake, "_modify", lambda *_: "")
+    with pytest.raises(NotConfirmed):
+        movements.hold(bank, Command("hold", "dept", reason="audit"))
+    assert held(bank, "dept")[0] == "not yet, asked for by the bank: audit"
+    assert held(bank, "leaf") == ("no", False, [])
+
+
 def test_a_hold_whose_reason_a_restore_took_away_is_to_be_released(
     bank: Bank, fake: FakeSlurm, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bank.policy.queue import Job, License, Node, Qos, Queue, Reservation
+from bank.policy.queue import Job, License, Node, Qos, Queue, Reservation, Use
 from bank.policy.reasons import STOPS, WAITS
 from bank.policy.reasons_of_jobs import Ours, cost_at_most, explain_job
 from bank.policy.reasons_of_queue import (
@@ -271,14 +271,28 @@ def test_a_limit_that_fits_by_now_is_no_stop() -> None:
 
 def test_a_limit_of_a_qos_wins_over_the_same_one_of_an_account() -> None:
     known = queue()
-    waits = job(reason="None", account="dept", qos="few", limit_minutes=30, tres={"billing": 3})
+    waits = job(reason="None", account="dept", qos="few", limit_minutes=30, tres={"billing": 4})
     reasons = explain_job(waits, known, NOBODY)
     said = [one.sentence for one in reasons[1:]]
-    # 90 minutes fit into the account's 100 and not into the 50 of the QOS.
+    # 120 minutes fit into neither the account's 100 nor the 50 of the QOS.
     assert len(said) == 1
     assert "GrpTRESMins=billing=50 of QOS few" in said[0]
     longer = explain_job(job(reason="None", account="dept", limit_minutes=101), known, NOBODY)
     assert ["of account dept" in one.sentence for one in longer[1:]] == [True]
+
+
+def test_what_running_jobs_may_still_use_is_not_left() -> None:
+    known = queue()
+    dept = next(one for one in known.holders if str(one) == "account dept")
+    running = {**dept.limits, "GrpTRESRunMins=billing": Use(None, Fraction(60))}
+    busy = [one if one is not dept else dept._replace(limits=running) for one in known.holders]
+    waits = job(reason="AssocGrpBillingMinutes", account="dept", limit_minutes=50)
+    (only,) = explain_job(waits, known._replace(holders=tuple(busy)), NOBODY)
+    assert only.effect == STOPS
+    assert "60 billing-minutes set aside for running jobs" in only.sentence
+    assert only.remedy.startswith("a time of at most 0:40:00: 'scontrol update jobid=99 timelimit=")
+    assert "wait until jobs end" in only.remedy
+    assert "set GrpTRESMins=billing=110'" in only.remedy
 
 
 def test_limits_of_a_partition_have_their_qos() -> None:

@@ -126,6 +126,7 @@ def test_jobs_of_another_cluster_in_several_partitions_and_in_free_words() -> No
         line(TimeLimit="a while"),
         line(PriorityLong="high"),
         line()[:-3],
+        line().removesuffix("\n") + "more\n",
         line().replace("\x1f", "|"),
     ],
 )
