@@ -1,17 +1,16 @@
 """What Slurm's reason for one job rests on: which jobs, nodes, licenses or partitions."""
 
-import re
 from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
-from bank.policy import job_reasons
+from bank.errors import InputError
+from bank.policy import hostlists, job_reasons
 from bank.policy.queue import PENDING, Job, Node, Partition, Queue
 from bank.policy.spans import span, time_text
 
 # What is added to the sentence, what would change it where more can be said than in general, and
 # numbers for programs.
 Details = tuple[str, str, dict[str, object]]
-_RANGES = re.compile(r"([^,\[]*)\[([0-9,-]+)\]([^,]*)")
 
 
 def whole(value: Fraction | None) -> int | str | None:
@@ -191,23 +190,13 @@ def _partition_down(job: Job, queue: Queue) -> Details:
     return "; ".join(said), remedy, {}
 
 
-def expanded(nodes: str) -> list[str]:
-    """Return the names in a list of nodes such as "c[1-3,7],g1"."""
-    numbered = [name for match in _RANGES.finditer(nodes) for name in _numbered(match)]
-    return [*numbered, *(name for name in _RANGES.sub("", nodes).split(",") if name)]
-
-
-def _numbered(match: re.Match[str]) -> Iterator[str]:
-    before, ranges, after = match.groups()
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        for number in range(int(first), int(last or first) + 1):
-            yield f"{before}{number:0{len(first)}d}{after}"
-
-
 def _nodes(job: Job, queue: Queue) -> Details:
     _, _, said = job.reason.partition("UnavailableNodes:")
-    named = set(expanded(said))
+    try:
+        named = set(hostlists.names(said))
+    except InputError:
+        # A list that is cut off: all that take no jobs are told.
+        named = set()
     away = [one for one in queue.nodes if one.name in named or not named]
     if not away and not named:
         return "others have reserved it", "wait, or a shorter time", {}

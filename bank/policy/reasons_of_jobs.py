@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ceil
 from typing import NamedTuple
 
-from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE
 from bank.policy import job_reasons, prices, slurm_limits
 from bank.policy.job_details import DETAILS, whole
 from bank.policy.job_reasons import WORDS
@@ -15,6 +13,7 @@ from bank.policy.slurm_limits import Limit
 from bank.policy.spans import span
 
 _MINUTES_PER_SU = 60
+_SECONDS_PER_MINUTE = 60
 
 
 class Ours(NamedTuple):
@@ -45,12 +44,13 @@ def cost_at_most(job: Job, queue: Queue) -> int | None:
     known = [queue.partitions.get(name) for name in job.partitions]
     if job.limit_minutes is None or factor is None or None in known or not job.tres:
         return None
-    billing = max(
-        prices.billing(job.tres, one.weights, max_tres=queue.max_tres)
+    seconds = job.limit_minutes * _SECONDS_PER_MINUTE
+    costs = [
+        prices.cost(job.tres, one.weights, factor=factor, seconds=seconds, max_tres=queue.max_tres)
         for one in known
         if one is not None
-    )
-    return ceil(billing * factor * job.limit_minutes * BILLING_SECONDS_PER_MINUTE)
+    ]
+    return prices.at_most(max(costs))
 
 
 def explain_job(job: Job, queue: Queue, ours: Ours) -> list[Reason]:
