@@ -113,7 +113,7 @@ def amount(limit: Limit, value: Fraction | int) -> str:
         return f"{text} {limit.resource}-minutes"
     if limit.resource == "mem":
         return f"{text} MB of memory"
-    return f"{text} {limit.resource or 'jobs'}"
+    return f"{text} {limit.resource or ('job' if value == 1 else 'jobs')}"
 
 
 def _too_little(job: Job, queue: Queue, limit: Limit, ours: Ours, code: str) -> Reason:
@@ -156,8 +156,13 @@ def how_it_stands(limit: Limit) -> str:
     if limit.field == "GrpTRESMins":
         used = f"{amount(limit, limit.used)} are used"
         return f"{text}: {used}, {amount(limit, limit.reserved)} set aside for running jobs"
-    used = "used" if limit.field == "GrpWall" else "in use"
-    return f"{text}: {amount(limit, limit.used)} {used}"
+    return f"{text}: {how_much_is_gone(limit)}"
+
+
+def how_much_is_gone(limit: Limit) -> str:
+    """Say how much of a limit is used up, or in use."""
+    is_for_good = limit.field in ("GrpTRESMins", "GrpWall")
+    return f"{amount(limit, limit.used)} {'used' if is_for_good else 'in use'}"
 
 
 def _what_it_asks(limit: Limit, need: Fraction | None) -> str:

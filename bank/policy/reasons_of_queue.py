@@ -13,10 +13,10 @@ from bank.policy.reasons import ABOVE, ACCOUNT, CLUSTER, JOB, NOTE, STOPS, Reaso
 from bank.policy.reasons import USER as FOR_USER
 from bank.policy.reasons_of_jobs import (
     Ours,
-    amount,
     cost_at_most,
     explain_job,
     how_it_stands,
+    how_much_is_gone,
     numbers_of,
 )
 from bank.policy.slurm_limits import Limit
@@ -139,7 +139,7 @@ def _whose(limits: Sequence[Limit], account: str) -> tuple[str, str]:
 def _reached(limits: Sequence[Limit], queue: Queue, account: str, ours: Ours) -> Reason:
     limit = limits[0]
     scope, subject = _whose(limits, account)
-    reached = f" is reached: {amount(limit, limit.used)} are used" if limit.value else ""
+    reached = f" is reached: {how_much_is_gone(limit)}" if limit.value else ""
     what = "further jobs are refused" if limit.field in slurm_limits.SUBMIT else "no job starts"
     remedy = f"an administrator: '{limit.command(int(limit.used) + 1)}'"
     is_native = limit.name == NATIVE_LIMIT and limit.holder.name in ours.native

@@ -205,7 +205,7 @@ def test_every_reason_of_slurm_and_what_ends_it(many: Branch) -> None:
     waiting = waits(branch, "counted", "AssocGrpJobsLimit")
     found = first(of_job(branch, waiting))
     assert (found.code, found.subject) == ("limit_reached", "account counted")
-    assert "GrpJobs=1 is reached: 1 jobs are used" in found.sentence
+    assert "GrpJobs=1 is reached: 1 job in use" in found.sentence
     assert found.remedy.startswith("wait for a job to end")
     licensed = waits(branch, "plain", "Licenses", extra=["--licenses=matlab:1"])
     found = advised(branch, licensed, "Licenses", "of 2 matlab 2 are in use")
