@@ -150,10 +150,9 @@ class FakeSlurm:
             return self._modify_users(which, argv[10])
         if argv == ["sdiag"]:
             return "DBD Agent queue size: 0\n"
-        if argv[0] == "squeue" and "-O" in argv:
-            return self.waiting
         if argv[0] in ("sacct", "squeue"):
-            return self.sacct if argv[0] == "sacct" else self.squeue
+            of_jobs = self.waiting if "-O" in argv else self.squeue
+            return self.sacct if argv[0] == "sacct" else of_jobs
         return self._shape(argv)
 
     def _shape(self, argv: list[str]) -> str:

@@ -27,6 +27,7 @@ from bank.slurm import assoc_mgr
 from bank.store import above, accounts, grants, limits, meters, read, reasons
 from bank.store.connect import Reader, reading
 from bank.store.limits import Limit
+from bank.store.read import UserStanding
 
 _MICROSECONDS = 1_000_000
 
@@ -65,7 +66,7 @@ def read_books(bank: Bank, account: str, looks: Sequence[Look]) -> Books:
             for name in names
         ]
         ours = {
-            cluster: _ours(reader, cluster, [*chain_there], set_by_us)
+            cluster: _ours(cluster, chain_there, set_by_us)
             for cluster, chain_there in chains.items()
         }
         readings = _readings(reader, bank.settings, by_cluster)
@@ -143,11 +144,26 @@ def _account(
         running_jobs=sum(running) if len(running) == len(clusters) else None,
         grants=tuple(_grants(reader, row.account_id)) if row else (),
         user_limits=tuple(
-            UserLimit(*one) for one in reasons.find_user_limits(reader, row.account_id)
-        )
-        if row
-        else (),
+            UserLimit(one.limit.user, one.limit.amount, one.limit.used, _is_held(one, looks))
+            for one in (standing.users if standing else ())
+        ),
     )
+
+
+def _is_held(standing: UserStanding, looks: Mapping[str, Look]) -> bool:
+    """Tell whether the bank's hold of a user is in force, as Slurm shows it, or last did."""
+    for hold in standing.holds:
+        look = looks.get(hold.cluster)
+        if look is None:
+            if hold.confirmed_at:
+                return True
+            continue
+        for holder in look.queue.holders:
+            is_meant = (holder.name, holder.user) == (hold.account, hold.user)
+            use = holder.limits.get(hold.limit)
+            if is_meant and use is not None and use.limit == VALUE_OF_A_HOLD:
+                return True
+    return False
 
 
 def _is_to_hold(bank: Bank, reader: Reader, name: str, looks: Mapping[str, Look]) -> bool:
@@ -174,7 +190,7 @@ def _holds(
     name: str, cluster: str, ours: Sequence[Limit], look: Look | None, by_others: set[str]
 ) -> Iterator[Hold]:
     """Yield how an account is held on one cluster: as Slurm shows it, or as it last did."""
-    mine = [limit for limit in ours if limit.cluster == cluster]
+    mine = [limit for limit in ours if limit.cluster == cluster and not limit.user]
     records = {limit.limit for limit in mine if limit.is_hold}
     if look is None:
         if cluster in by_others:
@@ -204,16 +220,10 @@ def _holds(
         yield Hold(cluster, FREE)
 
 
-def _ours(
-    reader: Reader, cluster: str, chain: Sequence[str], set_by_us: Mapping[str, Sequence[Limit]]
-) -> Ours:
+def _ours(cluster: str, chain: Sequence[str], set_by_us: Mapping[str, Sequence[Limit]]) -> Ours:
     mine = [one for name in chain for one in set_by_us[name] if one.cluster == cluster]
-    holds = {(one.account, "", one.limit) for one in mine if one.is_hold}
-    for name in chain:
-        for where, user, limit in reasons.find_user_holds(reader, name):
-            if where == cluster:
-                holds.add((name, user, limit))
-    native = {one.account for one in mine if one.limit == NATIVE_LIMIT}
+    holds = {(one.account, one.user, one.limit) for one in mine if one.is_hold}
+    native = {(one.account, one.user) for one in mine if one.limit == NATIVE_LIMIT}
     return Ours(frozenset(holds), frozenset(native))
 
 

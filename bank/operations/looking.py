@@ -68,7 +68,11 @@ def _shown_all(settings: Settings, reader: Reader) -> list[dict[str, Any]]:
 
     def held_of(name: str) -> str:
         known = standings.get(name)
-        return _held_of_account(settings, known) if known is not None else _held_of(settings, reader, name)
+        return (
+            _held_of_account(settings, known)
+            if known is not None
+            else _held_of(settings, reader, name)
+        )
 
     return [
         _shown(settings, one, held_above(settings, name, parents, held), held_of)

@@ -67,6 +67,8 @@ def verdict(account: str, reasons: Sequence[Reason], *, clusters: Sequence[str])
     where = ""
     if len(clusters) > 1 and first.clusters and set(first.clusters) < set(clusters):
         where = f" on {', '.join(first.clusters)}"
+    if first.effect == COMING and first.scope == USER:
+        return f"jobs of {first.subject} start until the next pass of the bank: {first.sentence}"
     if first.effect == COMING:
         said = _what(first, account)
         return f"jobs of account {account} start until the next pass of the bank: {said}"

@@ -51,11 +51,16 @@ class Grant(NamedTuple):
 
 
 class UserLimit(NamedTuple):
-    """What a user may use of an account, and has used of that, in billing-seconds."""
+    """What a user may use of an account, and has used of that, in billing-seconds.
+
+    Attributes:
+        is_held: whether the bank's hold of the user is in force somewhere.
+    """
 
     user: str
     amount: int
     used: int
+    is_held: bool = False
 
 
 class Account(NamedTuple):
@@ -300,14 +305,21 @@ def _user(account: Account, limit: UserLimit) -> Reason:
         "limit_billing_seconds": limit.amount,
         "used_billing_seconds": limit.used,
         "left_billing_seconds": left,
+        "is_held": limit.is_held,
     }
     of = f"{format_su(limit.used)} of {format_su(limit.amount)} SUs are used"
-    if left > 0:
+    if left > 0 and not limit.is_held:
         return Reason("user_limit", NOTE, USER, subject, f"a limit of her own: {of}", "", numbers)
+    if left > 0:
+        said = f"the next pass releases her, because of her own limit something is left: {of}"
+        remedy = f"wait for the next pass, or 'slurm_bank.py release_hold {account.name}'"
+        return Reason("user_to_be_released", STOPS, USER, subject, said, remedy, numbers)
     more = -(-limit.used // BILLING_SECONDS_PER_SU) + 1
     remedy = f"'slurm_bank.py limit_user {account.name} {limit.user} {more}' or more"
-    said = f"nothing is left of her own limit: {of}"
-    return Reason("user_limit_used", STOPS, USER, subject, said, remedy, numbers)
+    effect = STOPS if limit.is_held else COMING
+    how = "the bank holds her" if limit.is_held else "the next pass holds her"
+    said = f"nothing is left of her own limit: {of}; {how}"
+    return Reason("user_limit_used", effect, USER, subject, said, remedy, numbers)
 
 
 def explain_who_pays(account: Account, above: str | None) -> list[Reason]:

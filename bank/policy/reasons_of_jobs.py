@@ -5,9 +5,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from bank.policy import job_reasons, prices, slurm_limits
+from bank.policy.enforcement import NATIVE_LIMIT
 from bank.policy.job_details import DETAILS, whole
 from bank.policy.job_reasons import WORDS
-from bank.policy.queue import ACCOUNT, PENDING, QOS, Job, Queue
+from bank.policy.queue import PENDING, QOS, Job, Queue
 from bank.policy.reasons import JOB, STOPS, WAITS, Numbers, Reason
 from bank.policy.slurm_limits import Limit
 from bank.policy.spans import span
@@ -21,16 +22,22 @@ class Ours(NamedTuple):
 
     Attributes:
         holds: (account, user, limit) of each of its holds; the user of an account's is "".
-        native: the accounts whose GrpTRESMins=billing is the bank's.
+        native: (account, user) of each association whose GrpTRESMins=billing is the bank's.
     """
 
     holds: frozenset[tuple[str, str, str]]
-    native: frozenset[str]
+    native: frozenset[tuple[str, str]]
 
     def has_hold(self, limit: Limit) -> bool:
         """Tell whether a limit is one of the bank's holds."""
         holder = limit.holder
         return holder.kind != QOS and (holder.name, holder.user, limit.name) in self.holds
+
+    def has_native(self, limit: Limit) -> bool:
+        """Tell whether a limit is what the bank lets Slurm itself enforce."""
+        holder = limit.holder
+        is_of_association = holder.kind != QOS and limit.name == NATIVE_LIMIT
+        return is_of_association and (holder.name, holder.user) in self.native
 
 
 def cost_at_most(job: Job, queue: Queue) -> int | None:
@@ -190,9 +197,8 @@ def _more_of(
         ways.append(f"wait until jobs end{_which_run(job, queue, limit)}")
     if fits is None:
         ways.append("a time limit: 'scontrol update jobid={job.job_id} timelimit=MINUTES'")
-    elif _is_native(limit, ours):
-        more = -(-(fits - limit.value) // _MINUTES_PER_SU)
-        ways.append(f"'slurm_bank.py add {limit.holder.name} {more}'")
+    elif ours.has_native(limit):
+        ways.append(more_sus(limit, fits))
     elif limit.field == "MinTRESPJ" or (limit.holder.kind == QOS and not minutes):
         ways.append("another QOS or another size of the job")
         ways.append(f"an administrator: '{limit.command(fits)}'")
@@ -201,9 +207,13 @@ def _more_of(
     return "; or ".join(ways)
 
 
-def _is_native(limit: Limit, ours: Ours) -> bool:
-    is_account = limit.holder.kind == ACCOUNT and limit.name == "GrpTRESMins=billing"
-    return is_account and limit.holder.name in ours.native
+def more_sus(limit: Limit, fits: int) -> str:
+    """Return the command that raises a limit of the bank's to a value."""
+    more = -(-(fits - limit.value) // _MINUTES_PER_SU)
+    holder = limit.holder
+    if holder.user:
+        return f"'slurm_bank.py limit_user {holder.name} {holder.user} SU' with {more} SUs more"
+    return f"'slurm_bank.py add {holder.name} {more}'"
 
 
 def _frees_itself(limit: Limit) -> bool:

@@ -17,6 +17,7 @@ from bank.policy.reasons_of_jobs import (
     explain_job,
     how_it_stands,
     how_much_is_gone,
+    more_sus,
     numbers_of,
 )
 from bank.policy.slurm_limits import Limit
@@ -142,10 +143,10 @@ def _reached(limits: Sequence[Limit], queue: Queue, account: str, ours: Ours) ->
     reached = f" is reached: {how_much_is_gone(limit)}" if limit.value else ""
     what = "further jobs are refused" if limit.field in slurm_limits.SUBMIT else "no job starts"
     remedy = f"an administrator: '{limit.command(int(limit.used) + 1)}'"
-    is_native = limit.name == NATIVE_LIMIT and limit.holder.name in ours.native
+    is_native = ours.has_native(limit)
     whose = "the bank's limit " if is_native else ""
     if is_native:
-        remedy = f"'slurm_bank.py add {limit.holder.name} 1' or more"
+        remedy = f"{more_sus(limit, int(limit.used) + 1)} or more"
     elif limit.value > 0 and not limit.is_of_minutes and limit.field != "GrpWall":
         remedy = f"wait for a job to end, or {remedy}"
     elif limit.value == 0:

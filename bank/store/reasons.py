@@ -1,4 +1,4 @@
-"""What the books keep that says why: who held an account, and what its users may use."""
+"""What the books keep that says why: who changed an account last, and when."""
 
 from typing import NamedTuple
 
@@ -21,23 +21,3 @@ def last_change(reader: Reader, account_id: int, field: str) -> Change | None:
         field=field,
     )
     return Change(*rows[0]) if rows else None
-
-
-def find_user_limits(reader: Reader, account_id: int) -> list[tuple[str, int, int]]:
-    """Return user, limit and what is used of it in this period, in billing-seconds."""
-    rows = reader.query(
-        "SELECT user_name, amount, charged - closed FROM user_limit"
-        " WHERE account_id = :account_id ORDER BY user_name",
-        account_id=account_id,
-    )
-    return [(user, amount, used) for user, amount, used in rows]
-
-
-def find_user_holds(reader: Reader, account: str) -> list[tuple[str, str, str]]:
-    """Return cluster, user and limit of each stop that the bank has put on a user."""
-    rows = reader.query(
-        "SELECT cluster, user_name, limit_name FROM slurm_limit"
-        " WHERE account = :account AND user_name <> '' AND value = 0",
-        account=account,
-    )
-    return [(cluster, user, limit) for cluster, user, limit in rows]

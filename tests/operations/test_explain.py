@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from bank.errors import InputError, OutputNotUnderstood, Refusal, SlurmError
-from bank.operations import explaining, movements, queues, upkeep
+from bank.operations import explaining, movements, queues, upkeep, user_limits
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
@@ -146,17 +146,29 @@ def test_an_account_that_slurm_has_not(bank: Bank, fake: FakeSlurm) -> None:
     assert found.verdict.startswith("no job of account test1 starts: Slurm on fake has no such")
 
 
-def test_limits_of_users_are_told(bank: Bank, proj: int) -> None:
-    del proj
-    with writing(bank.database) as writer:
-        writer.execute(
-            "INSERT INTO user_limit (account_id, user_name, amount, charged, closed)"
-            " SELECT account_id, :user, :amount, :charged, 0 FROM account WHERE name = 'proj'",
-            [{"user": "ada", "amount": 5 * SU, "charged": 5 * SU}],
-        )
+def limit_ada(bank: Bank, su: int) -> None:
+    user_limits.limit_user(bank, Command("limit_user", "proj", su * SU, user="ada"))
+
+
+def test_limits_of_users_are_told(bank: Bank, fake: FakeSlurm, proj: int) -> None:
+    limit_ada(bank, 5)
+    assert "user_limit" in codes(explain(bank, "proj"))
+    fake.use(proj, 5 * SU)
+    # What is not read yet is not booked.
+    assert "user_limit" in codes(explain(bank, "proj"))
+    enforce(bank)
     found = explain(bank, "proj")
-    assert codes(found)[0] == "user_limit_used"
+    assert (found.reasons[0].code, found.reasons[0].effect) == ("user_limit_used", STOPS)
     assert found.verdict.startswith("no job of user ada in account proj starts: nothing is left of")
+    # Her hold is told once: it is no limit that somebody else set.
+    assert "limit_reached" not in codes(found)
+    fake.waiting = waiting("7", "proj", "AssocGrpCPUMinutesLimit")
+    own = explain(bank, None, "7").reasons[1]
+    assert "is the bank's hold of user ada in account proj" in own.sentence
+    fake.user_limits[proj].clear()
+    assert explain(bank, "proj").reasons[-1].effect == NOTE
+    lifted = next(one for one in explain(bank, "proj").reasons if one.code == "user_limit_used")
+    assert lifted.effect == COMING
     assert explaining.explain(bank, "proj", user="bob", job=None).verdict.startswith(
         "no job of user bob in account proj starts: she has no association"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bank.errors import Refusal, SlurmTimedOut
-from bank.operations import explaining, movements
+from bank.operations import explaining, movements, user_limits
 from bank.operations.commands import Command
 from bank.operations.explaining import Explanation
 from bank.policy.reasons import ABOVE, ACCOUNT, COMING, JOB, STOPS, USER, WAITS, Reason
@@ -386,6 +386,18 @@ def test_what_the_bank_limits_and_what_ended(branch: Branch) -> None:
         of_job(branch, 999_999)
     with pytest.raises(Refusal, match="is of account native"):
         explaining.explain(branch.bank, "other", user=None, job=str(job))
+
+
+def test_a_user_who_has_used_what_she_may(branch: Branch) -> None:
+    branch.open("shared", 100, users=[ADA, BOB])
+    user_limits.limit_user(branch.bank, Command("limit_user", "shared", 0, user=ADA))
+    job = waits(branch, "shared", "AssocGrpCPUMinutesLimit")
+    found = first(of_job(branch, job))
+    assert (found.code, found.effect, found.scope) == ("user_limit_used", STOPS, USER)
+    assert found.remedy == f"'slurm_bank.py limit_user shared {ADA} 1' or more"
+    assert of(branch, "shared", BOB).verdict.startswith("nothing stops jobs of account shared")
+    user_limits.limit_user(branch.bank, Command("limit_user", "shared", 10 * SU, user=ADA))
+    starts(branch, job)
 
 
 def test_a_frozen_controller_is_said_and_the_books_are_told_all_the_same(branch: Branch) -> None:

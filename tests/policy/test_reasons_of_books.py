@@ -227,11 +227,23 @@ def test_grants_that_come_and_go() -> None:
 
 
 def test_limits_of_users() -> None:
-    limits = (UserLimit("ada", 10 * SU, 10 * SU), UserLimit("bob", 10 * SU, SU))
+    limits = (
+        UserLimit("ada", 10 * SU, 10 * SU, is_held=True),
+        UserLimit("bob", 10 * SU, SU),
+        UserLimit("cy", 10 * SU, 11 * SU),
+        UserLimit("dan", 10 * SU, SU, is_held=True),
+    )
     known = account(user_limits=limits)
-    used, left = explain_users(known, None)
+    used, left, soon, late = explain_users(known, None)
+    assert (soon.code, soon.effect) == ("user_limit_used", COMING)
+    assert (late.code, late.effect) == ("user_to_be_released", STOPS)
+    assert verdict("physics", [soon], clusters=[]).startswith(
+        "jobs of user cy in account physics st"
+    )
     assert (used.code, used.effect, used.scope) == ("user_limit_used", STOPS, USER)
-    assert used.sentence == "nothing is left of her own limit: 10 of 10 SUs are used"
+    assert used.sentence == (
+        "nothing is left of her own limit: 10 of 10 SUs are used; the bank holds her"
+    )
     assert used.remedy == "'slurm_bank.py limit_user physics ada 11' or more"
     assert (left.code, left.effect) == ("user_limit", NOTE)
     assert explain_users(known, "bob") == [left]

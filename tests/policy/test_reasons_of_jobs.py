@@ -238,7 +238,7 @@ def test_a_reason_in_plain_words(
 
 def test_a_limit_of_the_banks_is_raised_with_sus() -> None:
     waits = job(reason="AssocGrpBillingMinutes", account="dept", limit_minutes=200)
-    ours = Ours(frozenset(), frozenset({"dept"}))
+    ours = Ours(frozenset(), frozenset({("dept", "")}))
     (only,) = explain_job(waits, queue(), ours)
     # 100 billing-minutes too few are 1.67 SUs.
     assert only.remedy.endswith("; or 'slurm_bank.py add dept 2'")
