@@ -240,7 +240,9 @@ def test_a_partition_that_does_not_say_its_state_is_refused() -> None:
 
 
 def test_nodes_that_take_no_jobs_are_named_once() -> None:
-    assert availability.read_nodes(recorded("unavailable_nodes")) == [Node("c1", "draining", "fan | broken")]
+    assert availability.read_nodes(recorded("unavailable_nodes")) == [
+        Node("c1", "draining", "fan | broken")
+    ]
     for state in ("idle~", "mixed", "allocated", "planned", "completing", "idle*"):
         is_away = state.endswith("*")
         found = availability.read_nodes(f"c1\x1f{state}\x1fnone\n")
