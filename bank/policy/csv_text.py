@@ -61,3 +61,12 @@ def _refuse_columns(names: Sequence[str], columns: Sequence[str], optional: Sequ
         raise InputError(f"has no column {', '.join(missing)}")
     if len(names) > len(set(names)):
         raise InputError("has a column twice")
+
+
+def harmless(text: str | None) -> str | None:
+    """Return text that no spreadsheet takes for a formula: such has an apostrophe before it.
+
+    Source:
+        OWASP, CSV Injection: cells that begin with = + - @, a tab or a carriage return.
+    """
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text

@@ -6,7 +6,7 @@ from fractions import Fraction
 from bank.errors import InputError
 from bank.policy import hostlists, job_reasons
 from bank.policy.queue import PENDING, Job, Node, Partition, Queue
-from bank.policy.spans import span, time_text
+from bank.policy.time_texts import span, time_text
 
 # What is added to the sentence, what would change it where more can be said than in general, and
 # numbers for programs.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
 from bank.policy.periods import is_held_for
 from bank.policy.reasons import ABOVE, ACCOUNT, CLUSTER, COMING, NOTE, STOPS, USER, Reason
-from bank.policy.spans import ago, time_text
+from bank.policy.time_texts import ago, time_text
 
 # What a hold is on one cluster: in force, asked for and not seen there, or somebody else's.
 HELD, ASKED, OTHERS, FREE = "held", "asked", "others", "free"

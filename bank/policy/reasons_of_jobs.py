@@ -11,7 +11,7 @@ from bank.policy.job_reasons import WORDS
 from bank.policy.queue import PENDING, QOS, Job, Queue
 from bank.policy.reasons import JOB, STOPS, WAITS, Numbers, Reason
 from bank.policy.slurm_limits import Limit
-from bank.policy.spans import span
+from bank.policy.time_texts import span
 
 _MINUTES_PER_SU = 60
 _SECONDS_PER_MINUTE = 60

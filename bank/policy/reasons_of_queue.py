@@ -21,7 +21,7 @@ from bank.policy.reasons_of_jobs import (
     numbers_of,
 )
 from bank.policy.slurm_limits import Limit
-from bank.policy.spans import span, time_text
+from bank.policy.time_texts import span, time_text
 
 # Billing of the jobs for which it is said how long they may run.
 _RATES = (1, 10, 100)

@@ -1,26 +1,33 @@
-"""Spans and points of time as people read them."""
+"""Spans of time: half open, the first instant belongs to one and its end does not."""
 
-from datetime import UTC, datetime
-
-_MINUTES_PER_HOUR = 60
-_HOURS_PER_DAY = 24
+from datetime import date
+from typing import NamedTuple
 
 
-def span(minutes: int) -> str:
-    """Write so many minutes as Slurm does: "1:30:00", "2-00:00:00"."""
-    hours, rest = divmod(minutes, _MINUTES_PER_HOUR)
-    days, hours = divmod(hours, _HOURS_PER_DAY)
-    return f"{days}-{hours:02d}:{rest:02d}:00" if days else f"{hours}:{rest:02d}:00"
+class Span(NamedTuple):
+    """A span of time, half open.
+
+    Attributes:
+        start_at: UTC microseconds, the first that belong to it.
+        end_at: the first that do not; None where all until now belongs to it.
+    """
+
+    start_at: int
+    end_at: int | None
 
 
-def time_text(seconds: int) -> str:
-    """Write a time, seconds since 1970, as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def first_days(first: date, last: date, *, of: str) -> list[date]:
+    """Return the days on which the months, or the days, of a span begin.
 
+    Args:
+        first: the day on which the span begins.
+        last: the day of its last instant.
+        of: "month" or "day".
 
-def ago(seconds: int) -> str:
-    """Write how long ago something was, in the largest unit that fits."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}s ago"
-    return f"{seconds} seconds ago" if seconds != 1 else "1 second ago"
+    Returns:
+        The first day of each, that of `first` among them.
+    """
+    if of == "day":
+        return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
+    months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    return [date(month // 12, month % 12 + 1, 1) for month in months]

@@ -117,7 +117,7 @@ def _within(ours: tuple[Limit, ...], clusters: Collection[str]) -> tuple[Limit, 
     return tuple(one for one in ours if one.cluster in clusters)
 
 
-_BELOW = """
+BELOW = """
     WITH RECURSIVE below (cluster, account_id) AS (
         SELECT cluster, account_id FROM place WHERE parent_id = :account_id
         UNION
@@ -127,7 +127,7 @@ _BELOW = """
 """
 
 _OPEN_BELOW_BY_CHILD = (
-    _BELOW
+    BELOW
     + """
     SELECT below.cluster, account.name,
         place.charged - coalesce(settled.joined + settled.closed, 0)

@@ -40,7 +40,7 @@ from bank.policy.reasons_of_books import (
     explain_users,
     explain_who_pays,
 )
-from bank.policy.spans import ago, span, time_text
+from bank.policy.time_texts import ago, span, time_text
 from bank.slurm import spans
 
 SU = 3600
