@@ -1,0 +1,86 @@
+"""What a forecast rests on: use by day, since when it is on record, and grants with their dates."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from bank.policy.forecast import DAY_MICROSECONDS
+from bank.store.accounts import Account
+from bank.store.connect import Reader
+from bank.store.spans import use_rows
+
+
+class DayOfUse(NamedTuple):
+    """What was booked for one account on one cluster within 24 hours, in billing-seconds.
+
+    Attributes:
+        account, cluster: which.
+        days_ago: 0 for the last 24 hours.
+        ran: what ran then; not what a first reading found, which may be of any time before, nor
+            what was corrected by hand.
+        booked: by how much its use changed: what was charged less what was refunded.
+    """
+
+    account: str
+    cluster: str | None
+    days_ago: int
+    ran: int
+    booked: int
+
+
+_DAY_OF_USE = f"""
+    name, entry.cluster, (:now - posted_at) / {DAY_MICROSECONDS} AS days_ago,
+    sum(CASE WHEN (kind = 'charge' OR (kind = 'adjustment' AND reference LIKE 'reading %'))
+        AND reference NOT LIKE 'reading %/1' THEN amount ELSE 0 END),
+    sum(CASE target WHEN 'used' THEN amount ELSE -amount END)
+"""
+
+
+def days_of_use(reader: Reader, account: Account | None, *, now: int, days: int) -> list[DayOfUse]:
+    """Return the use of an account and all below it by day, or with None that of all accounts."""
+    since = now - days * DAY_MICROSECONDS + 1
+    by_day = "GROUP BY name, entry.cluster, days_ago"
+    rows = use_rows(reader, _DAY_OF_USE, account, since, by_day, now=now)
+    # A clock that was set back leaves entries of times to come.
+    return [DayOfUse(name, where, max(ago, 0), *amounts) for name, where, ago, *amounts in rows]
+
+
+def known_since(reader: Reader, account: Account | None) -> dict[str, int]:
+    """Return since when the bank has looked after an account, or all; UTC microseconds by name."""
+    whose = "" if account is None else "WHERE account.account_id = :id"
+    rows = reader.query(
+        "SELECT name, changed_at, posted_at FROM account"
+        " LEFT JOIN account_change ON account_change.account_id = account.account_id"
+        " AND account_change.seq = 1"
+        " LEFT JOIN entry ON entry.account_id = account.account_id AND entry.seq = 1"
+        f" {whose}",
+        **({} if account is None else {"id": account.account_id}),
+    )
+    return {
+        name: min(at for at in (changed, posted) if at is not None)
+        for name, changed, posted in rows
+        if changed is not None or posted is not None
+    }
+
+
+def parents(reader: Reader) -> dict[str, dict[str, str | None]]:
+    """Return the account above each account, by cluster."""
+    rows = reader.query(
+        "SELECT cluster, account.name, parent.name FROM place"
+        " JOIN account ON account.account_id = place.account_id"
+        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id"
+    )
+    found: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for cluster, name, parent in rows:
+        found[cluster][name] = parent
+    return found
+
+
+def first_ends(reader: Reader) -> dict[str, int]:
+    """Return by account when the first of its grants in force ends, where one does."""
+    rows = reader.query(
+        "SELECT name, min(end_at) FROM allocation_grant"
+        " JOIN account ON account.account_id = allocation_grant.account_id"
+        # The condition of the index of grants that have dates.
+        " WHERE state <> 'over' AND is_dated = 1 AND state <> 'promised' GROUP BY name"
+    )
+    return dict(rows)
