@@ -13,6 +13,8 @@ Usage:
   slurm_bank.py limit_user <account> <user> <su> [options]
   slurm_bank.py balance [<account>] [options]
   slurm_bank.py explain [<account>] [--job=<id>] [options]
+  slurm_bank.py statement <account> [options]
+  slurm_bank.py (usage|forecast) [<account>] [options]
   slurm_bank.py (list|enforce|verify|migrate) [options]
   slurm_bank.py (backup|restore) <file> [options]
   slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
@@ -41,11 +43,14 @@ Looking:
   get_sus                    its limit
   balance                    limit, used, set aside, available, percent, held or not and by whom
   grants                     its grants, with what of each is used and left
-  list                       all accounts, a line each
+  list                       all accounts, a line each, or those that are asked for
   history                    all that happened to an account
   quote                      what a job will cost at most: a batch script, or options as sbatch
                              takes them, such as -n 4 --mem=8G -t 1:00:00 -p gpu
   explain                    why its jobs run, wait or are refused, and what would change it
+  statement                  what it had, what was booked, what it has
+  usage                      what was used, by user, account, partition, month or cluster
+  forecast                   when SUs run out, and what will expire unused
 
 Slurm is made to obey:
   enforce                    one pass over all accounts: what cron runs
@@ -84,6 +89,18 @@ Options:
   --carry PERCENT  how much of what is unused at its end goes on in one that follows (grant, renew)
   --grant NUMBER   which of the account's grants (deposit, withdraw, renew)
   --cluster NAME   where it was used (refund, adjust)
+  --from DAY     the first day, or time; else since the period was begun, or of all accounts the
+                 last 30 days (statement, usage)
+  --to DAY       the first one that does not belong to it any more; else until now
+  --itemized     each entry by itself, not sums (statement)
+  --csv          each entry as a line of CSV (statement)
+  --html         a page to be printed (statement)
+  --by WHAT      user, account, partition, month or cluster (usage)
+  --chart        draw the chart although this is no terminal (forecast)
+  --held         only those that are held (list)
+  --over PERCENT   only those that have used so much of their limit, most used first (list)
+  --ending DAYS  only those that end within so many days, or are over, first end first (list)
+  --match GLOB   only those whose name is like proj*, with * ? [abc] [!abc] (list)
   --yes          do not ask (delete, restore, repopulate, import)
   --force        delete an account that has something left; give one more than the account above
                  it has, or leave one less than an account below it has (movements, import_csv)

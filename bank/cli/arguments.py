@@ -35,9 +35,12 @@ _OPTIONS = {
     "limit_user": {"--dry-run", "--reason", "--key"},
     "get_sus": set(),
     "balance": set(),
-    "list": set(),
+    "list": {"--held", "--over", "--ending", "--match"},
     "history": set(),
     "grants": set(),
+    "statement": {"--from", "--to", "--itemized", "--csv", "--html"},
+    "usage": {"--by", "--from", "--to"},
+    "forecast": {"--chart"},
     "check_service_units_limit": {"--dry-run"},
     "check_end_of_date_limit": {"--dry-run"},
     "three_month_check": {"--dry-run"},
@@ -68,8 +71,15 @@ _WITH_TEXT = {
     "--cluster": "NAME",
     "--user": "USER",
     "--job": "ID",
+    "--from": "DAY",
+    "--to": "DAY",
+    "--by": "WHAT",
+    "--over": "PERCENT",
+    "--ending": "DAYS",
+    "--match": "GLOB",
 }
-_ALL_OPTIONS = ("--dry-run", "--yes", "--force", *_WITH_TEXT)
+_LOOKING = ("--itemized", "--csv", "--html", "--chart", "--held")
+_ALL_OPTIONS = ("--dry-run", "--yes", "--force", *_LOOKING, *_WITH_TEXT)
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")
 # Ends up in lines of the log and of the history.
 _MAX_TEXT = 500
@@ -91,6 +101,7 @@ class Arguments(NamedTuple):
         user: a plain user name, "" where the verb takes none.
         given: what was given with each option that takes a value.
         sbatch: what would be given to sbatch, for quote.
+        flags: the options without a value that only those verbs take that look.
     """
 
     verb: str
@@ -108,6 +119,7 @@ class Arguments(NamedTuple):
     user: str = ""
     given: Mapping[str, str | None] = {}
     sbatch: tuple[str, ...] = ()
+    flags: frozenset[str] = frozenset()
 
     def text(self, option: str) -> str | None:
         """Return what was given with an option, None where it was not."""
@@ -157,6 +169,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         to=None if given["<to>"] is None else account_name(given["<to>"]),
         given={option: given[option] for option in _WITH_TEXT},
         user=user_name(given["<user>"]) if given["<user>"] is not None else "",
+        flags=frozenset(option for option in _LOOKING if given[option]),
     )
 
 

@@ -41,6 +41,7 @@ _BALANCE = (
     "held",
 )
 _LIST = ("account", "limit_su", "used_su", "percent", "period_started_on", "held")
+_ENDS = ("last_day", "days_left")
 _CLUSTERS = ("cluster", "used_su", "set_aside_su", "held")
 _USERS = ("user", "limit_su", "used_su", "left_su", "held")
 _YES_NO = {True: "yes", False: "no"}
@@ -72,11 +73,20 @@ def _balance(bank: Bank, arguments: Arguments) -> int:
 
 
 def _list(bank: Bank, arguments: Arguments) -> int:
-    states = looking.balance(bank, None)
+    from bank.operations import finding
+
+    states = finding.find(
+        bank,
+        is_held="--held" in arguments.flags,
+        over=arguments.text("--over"),
+        ending=arguments.text("--ending"),
+        match=arguments.text("--match"),
+    )
     if arguments.is_json:
         print_json(states)
     else:
-        print_table(_LIST, [_with_users(_readable(state)) for state in states])
+        columns = (*_LIST, *_ENDS) if arguments.text("--ending") else _LIST
+        print_table(columns, [_with_users(_readable(state)) for state in states])
     return 0
 
 

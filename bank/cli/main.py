@@ -117,6 +117,10 @@ def _verb(name: str) -> Callable[[Bank, Arguments], int]:
         from bank.cli import explaining
 
         return explaining.VERBS[name]
+    if name in ("statement", "usage", "forecast"):
+        from bank.cli import reports
+
+        return reports.VERBS[name]
     if name in (
         "enforce",
         "check_service_units_limit",

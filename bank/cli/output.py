@@ -75,6 +75,26 @@ def print_line(text: str) -> None:
         print(text)
 
 
+def print_text(text: str) -> None:
+    """Print text whose lines have their ends already: a file, for example."""
+    with _printing():
+        print(text, end="")
+
+
+def terminal_width() -> int | None:
+    """Return how many characters a line of the terminal has, None where there is no terminal."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+
+
+def can_print(text: str) -> bool:
+    """Tell whether standard output has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def counted(number: int, what: str) -> str:
     """Return how many there are of something whose plural has an s."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
@@ -157,14 +177,14 @@ def _print_pretty(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> No
     table = Table(box=None, header_style="bold", pad_edge=False)
     needed = 0
     for number, heading in enumerate(headings):
-        is_whole = heading in _NUMBERS or heading in _WHOLE
+        is_whole = heading in NUMBERS or heading in _WHOLE
         title = _title(heading)
         widest = max([len(title), *(len(line[number]) for line in lines)])
         least = widest if is_whole else min(widest, _LEAST_TEXT)
         needed += least + 2
         table.add_column(
             title,
-            justify="right" if heading in _NUMBERS else "left",
+            justify="right" if heading in NUMBERS else "left",
             no_wrap=is_whole,
             min_width=least,
             overflow="fold",
@@ -183,15 +203,13 @@ def _print_pretty(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> No
 _WHOLE = {"account", "at", "kind", "actor", "period_started_on"}
 # Narrower columns of text cannot be read.
 _LEAST_TEXT = 8
-_NUMBERS = {
-    "limit_su",
-    "granted_su",
-    "used_su",
-    "set_aside_su",
-    "available_su",
-    "percent",
-    "amount_su",
-}
+NUMBERS = frozenset(
+    (
+        *("limit_su", "granted_su", "used_su", "set_aside_su", "available_su", "amount_su"),
+        *("left_su", "charged_su", "refunded_su", "expected_su", "least_su", "most_su"),
+        *("su_a_day", "percent", "entries", "days", "days_left"),
+    )
+)
 
 
 def _title(heading: str) -> str:

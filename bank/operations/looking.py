@@ -42,7 +42,7 @@ def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
     """
     with reading(bank.database) as reader:
         if name is None:
-            return _shown_all(bank.settings, reader)
+            return list(shown_all(bank.settings, reader, read.standings(reader)).values())
         standing = read.standing(reader, name)
         if standing is None:
             raise no_such_account(name)
@@ -61,8 +61,16 @@ def _shown_one(settings: Settings, reader: Reader, standing: Standing) -> dict[s
     )
 
 
-def _shown_all(settings: Settings, reader: Reader) -> list[dict[str, Any]]:
-    standings = read.standings(reader)
+def shown_all(
+    settings: Settings, reader: Reader, standings: Mapping[str, Standing]
+) -> dict[str, dict[str, Any]]:
+    """Return where accounts stand, as `balance` does, by name.
+
+    Args:
+        settings: the site's.
+        reader: the database.
+        standings: those of all open accounts.
+    """
     held = above.find_held(reader)
     parents = above.find_all_parents(reader) if held else {}
 
@@ -74,10 +82,10 @@ def _shown_all(settings: Settings, reader: Reader) -> list[dict[str, Any]]:
             else _held_of(settings, reader, name)
         )
 
-    return [
-        _shown(settings, one, held_above(settings, name, parents, held), held_of)
+    return {
+        name: _shown(settings, one, held_above(settings, name, parents, held), held_of)
         for name, one in standings.items()
-    ]
+    }
 
 
 def held_above(
