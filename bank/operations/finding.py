@@ -1,6 +1,5 @@
 """Finding: the accounts that 'list' is asked for, and when they end, as plain data."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -11,7 +10,7 @@ from bank.policy import finding
 from bank.policy.finding import Candidate
 from bank.policy.periods import period
 from bank.store import forecast as store
-from bank.store import read
+from bank.store import grants, read
 from bank.store.connect import reading
 from bank.store.read import Standing
 
@@ -44,10 +43,11 @@ def find(
         standings = read.standings(reader)
         states = shown_all(bank.settings, reader, standings)
         ends = store.first_ends(reader)
+        dated = grants.find_dated_totals(reader)
     today = bank.today()
     found: list[tuple[Candidate, dict[str, Any]]] = []
     for name, standing in standings.items():
-        last_day = _last_day(bank, standing, ends, today)
+        last_day = _last_day(bank, standing, ends.get(name), dated.get(name, 0), today)
         days_left = None if last_day is None else (last_day - date.fromisoformat(today)).days
         state = {
             **states[name],
@@ -61,16 +61,22 @@ def find(
     return [state for _, state in found]
 
 
-def _last_day(bank: Bank, standing: Standing, ends: Mapping[str, int], today: str) -> date | None:
+def _last_day(
+    bank: Bank, standing: Standing, end_at: int | None, dated: int, today: str
+) -> date | None:
     """Return the last day of an account's period or of a grant of its, whichever comes first.
 
-    None where it means nothing: an account without a limit, or with a limit of 0, is neither
-    reported nor held when its period is over.
+    Args:
+        bank: settings.
+        standing: where the account stands.
+        end_at: when its first grant with dates ends, None where it has none.
+        dated: billing-seconds of those in force: where they are all that it has, or it has no
+            limit, the end of its period means nothing.
+        today: ISO date.
     """
-    account = standing.account
-    if not standing.limit or account.period_started_on is None:
-        return None
-    length = bank.settings.proposal_length_days
-    last_day = period(account.period_started_on, length_days=length, today=today).last_day
-    end_at = ends.get(account.name)
-    return last_day if end_at is None else min(last_day, day_of(end_at - 1))
+    days = [] if end_at is None else [day_of(end_at - 1)]
+    started_on = standing.account.period_started_on
+    if started_on is not None and standing.limit is not None and standing.limit != dated:
+        length = bank.settings.proposal_length_days
+        days.append(period(started_on, length_days=length, today=today).last_day)
+    return min(days, default=None)
