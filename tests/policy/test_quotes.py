@@ -152,8 +152,10 @@ def test_account_and_qos(fields: dict[str, Any], account: str, qos: str, factor:
 
 
 def test_of_several_partitions_the_dearest_counts() -> None:
-    found = quoted(partitions=("normal", "dear"), time_minutes=10)
+    found = quoted(partitions=("normal", "dear"))
     assert found.partition == "dear"
+    # Its own default would be its MaxTime.
+    assert found.seconds == 3600
     assert found.other_partitions == {"normal": 1}
     assert any("dear is the dearest" in note for note in found.notes)
 
