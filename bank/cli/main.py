@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from bank.cli.arguments import Arguments, read_arguments
 from bank.cli.output import (
@@ -107,46 +108,31 @@ def _bank() -> Bank:
     return Bank(settings, login(), warn)
 
 
+# Which module has the function for a verb.
+_MODULES = {
+    "looking": ("get_sus", "balance", "list", "history", "grants"),
+    "reports": ("statement", "usage", "forecast"),
+    "explaining": ("explain",),
+    "quoting": ("quote",),
+    "enforcing": (
+        *("enforce", "check_service_units_limit", "check_end_of_date_limit"),
+        *("three_month_check", "release_hold"),
+    ),
+    "keeping": ("verify", "migrate", "backup", "restore"),
+    "dumping": (
+        *("dump_json", "dump_csv", "repopulate_json", "repopulate_csv"),
+        *("export_csv", "import_csv"),
+    ),
+    "limiting": ("limit_user",),
+    "moving": (
+        *("insert", "modify", "add", "deposit", "withdraw", "refund", "adjust", "set_credit"),
+        *("transfer", "grant", "renew", "reset_usage", "hold", "delete"),
+    ),
+}
+
+
 def _verb(name: str) -> Callable[[Bank, Arguments], int]:
-    """Return the function for a verb; only what it needs is loaded."""
-    if name in ("get_sus", "balance", "list", "history", "grants"):
-        from bank.cli import looking
-
-        return looking.VERBS[name]
-    if name == "explain":
-        from bank.cli import explaining
-
-        return explaining.VERBS[name]
-    if name in ("statement", "usage", "forecast"):
-        from bank.cli import reports
-
-        return reports.VERBS[name]
-    if name in (
-        "enforce",
-        "check_service_units_limit",
-        "check_end_of_date_limit",
-        "three_month_check",
-        "release_hold",
-    ):
-        from bank.cli import enforcing
-
-        return enforcing.VERBS[name]
-    if name in ("verify", "migrate", "backup", "restore"):
-        from bank.cli import keeping
-
-        return keeping.VERBS[name]
-    if name == "limit_user":
-        from bank.cli import limiting
-
-        return limiting.VERBS[name]
-    if name.endswith(("_json", "_csv")):
-        from bank.cli import dumping
-
-        return dumping.VERBS[name]
-    if name == "quote":
-        from bank.cli import quoting
-
-        return quoting.VERBS[name]
-    from bank.cli import moving
-
-    return moving.VERBS[name]
+    """Return the function for a verb; only the module that it needs is loaded."""
+    module = next(module for module, verbs in _MODULES.items() if name in verbs)
+    found: Callable[[Bank, Arguments], int] = import_module(f"bank.cli.{module}").VERBS[name]
+    return found
