@@ -18,8 +18,8 @@ from bank.operations.applying_grants import (
 )
 from bank.operations.bank import Bank
 from bank.operations.differences import Plan, found_against
-from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
+from bank.operations.following import enforce_soon
 from bank.operations.metering import read_all_meters
 from bank.operations.periods import Opening
 from bank.operations.present import turn_and_find

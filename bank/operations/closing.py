@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
 from bank.operations.bank import Bank
-from bank.store import accounts, grants, meters, read, user_limits
+from bank.store import accounts, grants, meters, read, settled, user_limits
 from bank.store.connect import Reader, Writer
 from bank.store.grants import Grant
 from bank.store.post import post
@@ -89,7 +89,7 @@ def close_use(
     """
     uses = _uses(writer, standing.account.account_id)
     drafts: list[Draft] = []
-    settled: list[tuple[str, str, int]] = []
+    of_children: list[tuple[str, str, int]] = []
     for cluster, child, amount, grant_id in _paired(uses, parts):
         drafts.append(
             Draft(
@@ -107,10 +107,10 @@ def close_use(
             )
         )
         if child:
-            settled.append((cluster, child, amount))
+            of_children.append((cluster, child, amount))
     post(writer, drafts, now=bank.clock())
-    for cluster, child, amount in settled:
-        meters.settle(writer, cluster, [(standing.account.name, child, amount)])
+    for cluster, child, amount in of_children:
+        settled.settle(writer, cluster, [(standing.account.name, child, amount)])
     _forget_paid(bank, writer, standing, parts)
 
 
@@ -157,7 +157,7 @@ def close_all_use(
     Returns:
         Who paid for it.
     """
-    meters.forgive_away(writer, standing.account.name)
+    settled.forgive_away(writer, standing.account.name)
     found = payers(writer, standing)
     # One entry a grant and use, also where the grant without an end pays and is overdrawn.
     parts = taken(found.parts, max(standing.used, 0), standing.account.grant_id)

@@ -7,8 +7,8 @@ from bank.errors import NotConfirmed
 from bank.ledger.amounts import format_su
 from bank.operations import grant_dates
 from bank.operations.bank import Bank
-from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest
+from bank.operations.following import enforce_soon
 from bank.operations.looking import describe, describe_soon, no_such_account
 from bank.operations.metering import read_all_meters
 from bank.store import accounts, read, requests

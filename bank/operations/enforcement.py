@@ -3,18 +3,13 @@
 Driven by what should be and what is: a pass that was killed half way is put right by the next.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import NamedTuple
 
 from bank.errors import (
     BankError,
-    Busy,
     NotConfirmed,
-    NotPermitted,
-    SettingsError,
-    SlurmError,
-    StoreError,
 )
 from bank.ledger.names import is_plain, listed
 from bank.operations import dates, limits, notices, user_holds
@@ -124,37 +119,6 @@ def require_done(bank: Bank, outcome: Outcome) -> None:
         raise NotConfirmed(
             f"the controller does not show the change for {listed(late)}: the next pass tries again"
         )
-
-
-def enforce_soon(bank: Bank, names: Sequence[str], *, only: str | None) -> bool:
-    """Bring Slurm up to date for accounts whose books changed, as far as Slurm answers.
-
-    What was posted stays posted; where Slurm cannot follow now, a warning says so and the next
-    pass does it.
-
-    Args:
-        bank: see `Bank`.
-        names: the accounts.
-        only: the one that is decided about; None where all must be.
-
-    Returns:
-        Whether Slurm has followed for all of them.
-    """
-    try:
-        passes = enforce(bank, only=only, wait_seconds=bank.settings.slurm_timeout_seconds)
-    except (Busy, NotPermitted, SettingsError, SlurmError, StoreError) as error:
-        whom = f" for {only}" if only else ""
-        bank.warn(f"booked; Slurm is not up to date{whom}, the next pass does it: {error}")
-        return False
-    for note in (note for done in passes for note in done.notes):
-        bank.warn(note)
-    gone = sorted(set(names).intersection(*(done.gone for done in passes)))
-    if gone:
-        where = ", ".join(done.cluster for done in passes)
-        bank.warn(
-            f"Slurm has no account {listed(gone)} on {where}: there is nothing to hold or release"
-        )
-    return not gone
 
 
 def run_pass(

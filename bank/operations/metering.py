@@ -30,7 +30,7 @@ from bank.policy import tree
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
 from bank.slurm.command import run
-from bank.store import accounts, meters
+from bank.store import accounts, meters, settled
 from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.meters import ClusterState, Overlap, Place
 from bank.store.post import post
@@ -252,11 +252,11 @@ def _write_places(
     first_seen = {place.account for place in places if place.account not in known.places}
     if is_moved:
         left, came = moves(before, meters.find_places(writer, cluster.name))
-        meters.leave(writer, cluster.name, left)
-        meters.join(writer, cluster.name, came)
+        settled.leave(writer, cluster.name, left)
+        settled.join(writer, cluster.name, came)
         if bank.settings.usage_baseline == "now":
             new = [(above, child) for above, child in came if above not in known.places]
-            meters.forgive(writer, cluster.name, new, what="charged")
+            settled.forgive(writer, cluster.name, new, what="charged")
     return first_seen
 
 

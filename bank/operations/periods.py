@@ -7,7 +7,7 @@ from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.operations.bank import Bank
 from bank.operations.closing import close_all_use, close_books, expire
 from bank.policy.periods import is_held_for
-from bank.store import accounts, grants, meters, notices, read, user_limits
+from bank.store import accounts, grants, notices, read, settled, user_limits
 from bank.store.accounts import Account
 from bank.store.connect import Writer
 from bank.store.post import post
@@ -127,9 +127,9 @@ def _begin_counting(bank: Bank, writer: Writer, account: Account, reason: str) -
         standing = Standing(account, used, 0, (), is_held_by_others=False)
         close_books(bank, writer, standing, reason, None)
         return
-    meters.forgive_away(writer, account.name)
+    settled.forgive_away(writer, account.name)
     for cluster, child, _ in below:
-        meters.forgive(writer, cluster, [(account.name, child)], what="closed")
+        settled.forgive(writer, cluster, [(account.name, child)], what="closed")
 
 
 def beginning(account: Account, started_on: str) -> dict[str, accounts.Value]:

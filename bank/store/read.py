@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from bank.policy.tree import Place, used_by_children
-from bank.store import accounts, limits, meters, user_limits
+from bank.store import accounts, limits, settled, user_limits
 from bank.store.accounts import Account
 from bank.store.connect import Reader
 from bank.store.limits import Limit
@@ -232,7 +232,7 @@ def standings(reader: Reader) -> dict[str, Standing]:
         " FROM place JOIN account ON account.account_id = place.account_id"
         " LEFT JOIN account AS parent ON parent.account_id = place.parent_id ORDER BY cluster"
     )
-    below = used_by_children([Place(*row[:4]) for row in rows], meters.find_settled(reader))
+    below = used_by_children([Place(*row[:4]) for row in rows], settled.find_settled(reader))
     all_below: dict[str, int] = {}
     for (name, _), amount in below.items():
         all_below[name] = all_below.get(name, 0) + amount

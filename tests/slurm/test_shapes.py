@@ -112,7 +112,9 @@ CUTS = [
     *(
         (shapes.read_partitions, PARTITION, word.split("=")[0])
         for word in PARTITION.split()
-        if not word.startswith("TRESBillingWeights")
+        # What need not be there, and what only others read.
+        if word.split("=")[0]
+        not in ("TRESBillingWeights", "AllowAccounts", "AllowQos", "QoS", "State", "TotalNodes")
     ),
     *(
         (shapes.read_nodes, NODE.format(number=1), name)
