@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,14 +22,13 @@ SECONDS = 12
 BUSY = 40
 
 
-# The last step before the lock of the database is asked for, and the first of all.
-BEFORE_THE_LOCK, AT_THE_START = "PRAGMA synchronous", "open the database"
+def together(world: World, *commands: list[str], at_start: bool = False) -> list[Ended]:
+    """Run commands at the same time; all have asked what there is before the first one writes.
 
-
-def together(world: World, *commands: list[str], last: str = BEFORE_THE_LOCK) -> list[Ended]:
-    """Run commands at the same time; all have done a step before the first one goes on.
-
-    Where all of them only look until then, all have asked what there is before the first writes.
+    Args:
+        world: where.
+        commands: what to run.
+        at_start: let them go when all are started; for those that ask Slurm one after the other.
     """
     ready, go = os.pipe(), os.pipe()
 
@@ -38,7 +38,11 @@ def together(world: World, *commands: list[str], last: str = BEFORE_THE_LOCK) ->
         # Ends when the parent closes its end, for all of them at once.
         os.read(go[0], 1)
 
-    waits = [steps.start(world.settings, argv, at=last, act=wait_for_all) for argv in commands]
+    # Else the last step before the lock is asked for.
+    moment: dict[str, Any] = {"at": "PRAGMA synchronous", "act": wait_for_all}
+    if at_start:
+        moment = {"prepare": wait_for_all}
+    waits = [steps.start(world.settings, argv, **moment) for argv in commands]
     for _ in commands:
         os.read(ready[0], 1)
     os.close(go[1])
@@ -126,7 +130,7 @@ def test_grants_that_are_due_are_turned_over_once_whoever_comes_first(
     # Those that ask nothing of Slurm before turn the grants over themselves.
     deposits = [["deposit", "taker", "1"], ["deposit", "purse", "1", "--dry-run"]]
     commands = [["enforce"], *transfers, *deposits, ["enforce"]]
-    ended = together(world, *commands, last=AT_THE_START)
+    ended = together(world, *commands, at_start=True)
     # A pass may have found another one running.
     assert {ended[0].status, ended[-1].status} <= {0, 75}
     assert statuses(ended[1:13]) == {0: 7, 1: 5}, [one.err for one in ended]

@@ -32,7 +32,9 @@ def give(branch: Branch, name: str, su: int, start: int, end: int) -> int:
 
 
 def state(branch: Branch, name: str) -> str:
-    return str(grants.grants(branch.bank, name)[-1]["state"])
+    """Return the state of the grant with dates that an account has."""
+    found = grants.grants(branch.bank, name)
+    return next(str(one["state"]) for one in found if one["carry_percent"] is not None)
 
 
 def paid_by(branch: Branch, name: str) -> list[tuple[int, int]]:
