@@ -29,6 +29,8 @@ HELD = 200
 OLD_WAY = 20
 _LONGEST_SECONDS = 5.0
 _LONGEST_PROOF_SECONDS = 20.0
+_LONGEST_LOOK_SECONDS = 0.15
+MILLION = "million.db"
 _MOST_MEGABYTES = 300
 NATIVE_LIMIT = "GrpTRESMins=billing"
 
@@ -270,13 +272,49 @@ def moving_in(large: Bench) -> Iterator[Row]:
     large.write_settings()
 
 
-def proof(directory: Path) -> Iterator[Row]:
-    """The proof of a database that has been in use for long, and what memory it takes."""
-    database, settings = directory / "million.db", directory / "million.py"
+def months(directory: Path) -> dict[str, str]:
+    """Make a database that has been in use for long; return the environment of commands on it."""
+    settings = directory / "million.py"
+    database = directory / MILLION
     million.write(database, million.Size(), now=time.time_ns() // 1000)
     settings.write_text(f"DATABASE = {str(database)!r}\n")
     settings.chmod(0o600)
-    environment = {"PATH": "/usr/bin:/bin", "SLURM_BANK_SETTINGS": str(settings)}
+    return {"PATH": "/usr/bin:/bin", "SLURM_BANK_SETTINGS": str(settings)}
+
+
+_BARE_QUERY = """
+import sqlite3
+database = sqlite3.connect("file:{path}?mode=ro", uri=True)
+print(database.execute(
+    "SELECT kind, user_name, sum(amount) FROM entry JOIN account USING (account_id)"
+    " WHERE name = ? GROUP BY kind, user_name", ("{account}",)).fetchall())
+"""
+
+
+def looking(directory: Path, environment: dict[str, str]) -> Iterator[Row]:
+    """What is told of one account where there are very many entries."""
+    one = "acc00777"
+    for verb, account, whose, is_promised in (
+        ("statement", one, "one account in 10,000 with 1,000,000 entries", True),
+        ("forecast", one, "one account in 10,000 with 1,000,000 entries", True),
+        ("usage", one, "one account in 10,000 with 1,000,000 entries", True),
+        ("statement", million.BUSY, "the busiest of these, with 10,201 entries", False),
+        ("statement", million.DEPARTMENT, "one with 100 below it, with 20,298 entries", False),
+    ):
+        command = process([sys.executable, str(ROOT / "slurm_bank.py"), verb, account], environment)
+        query = _BARE_QUERY.format(path=directory / MILLION, account=account)
+        bare = process([sys.executable, "-c", query], environment)
+        found = compare(command, bare, 31)
+        what = f"`{verb}` of {whose}"
+        yield _row(what, found, "bare Python that sums its entries up", "")
+        if is_promised:
+            seconds = found.seconds
+            limit = (seconds, _LONGEST_LOOK_SECONDS, seconds / _LONGEST_LOOK_SECONDS)
+            yield _row(what, limit, "150 ms", "1")
+
+
+def proof(environment: dict[str, str]) -> Iterator[Row]:
+    """The proof of the same database, and what memory it takes."""
     argv = [sys.executable, str(ROOT / "slurm_bank.py"), "verify"]
     measured = [peak(argv, environment) for _ in range(3)]
     seconds = statistics.median(one.seconds for one in measured)
@@ -366,7 +404,9 @@ def main(argv: Sequence[str]) -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="slurm-bank-bench-") as name:
         _say("making a million entries; this takes about a minute")
-        rows += proof(Path(name))
+        environment = months(Path(name))
+        rows += looking(Path(name), environment)
+        rows += proof(environment)
     with benches() as (small, large):
         _say("measuring")
         for part in (start_up(small), passes(small), growth(small, large), moving_in(large)):
