@@ -11,6 +11,8 @@ Usage:
   slurm_bank.py (check_end_of_date_limit|three_month_check) <account> [options]
   slurm_bank.py (reset_usage|hold|release_hold|delete) <account> [options]
   slurm_bank.py limit_user <account> <user> <su> [options]
+  slurm_bank.py refund --job=<id> [options]
+  slurm_bank.py refund --window <start> <end> [options]
   slurm_bank.py balance [<account>] [options]
   slurm_bank.py explain [<account>] [--job=<id>] [options]
   slurm_bank.py statement <account> [options]
@@ -30,7 +32,8 @@ Movements:
   modify                     set its limit, and start its period's clock again
   withdraw                   take SUs back, at most what is available
   transfer                   give SUs of one account to another; they keep their dates
-  refund                     give back what an account has used
+  refund                     give back what an account has used; with --job what a job cost, and
+                             with --window what every job cost that an outage hit: each job once
   adjust                     book use that no meter saw, or below 0 take booked use off
   set_credit                 let an account be overdrawn by so much
   grant                      give SUs from --start until before --end, also in time to come
@@ -61,7 +64,8 @@ Slurm is made to obey:
   release_hold               let it go, where it has something left
 
 The books:
-  verify                     prove that they agree with themselves
+  verify                     prove that they agree with themselves; with --against-slurm compare
+                             what was charged with sacct, and say what makes the difference
   migrate                    make the database, bring it up to date, or take over the
                              predecessor's
   backup, restore            a copy of all of it, while in use
@@ -75,6 +79,7 @@ Arguments:
   <su>       SUs, such as 10000, 10,000 or 99.5; -1 is unlimited (insert, modify, limit_user), 0 is
              nothing; below 0 takes off (adjust)
   <user>     a user whom Slurm has in the account
+  <start>    a day such as 2027-01-31, or a time such as 2027-01-31T14:00; <end> likewise
   <file>     a new file for backup, dump and export, else what one of these has made
 
 Options:
@@ -90,7 +95,7 @@ Options:
   --grant NUMBER   which of the account's grants (deposit, withdraw, renew)
   --cluster NAME   where it was used (refund, adjust)
   --from DAY     the first day, or time; else since the period was begun, or of all accounts the
-                 last 30 days (statement, usage)
+                 last 30 days (statement, usage, verify --against-slurm)
   --to DAY       the first one that does not belong to it any more; else until now
   --itemized     each entry by itself, not sums (statement)
   --csv          each entry as a line of CSV (statement)
@@ -101,12 +106,16 @@ Options:
   --over PERCENT   only those that have used so much of their limit, most used first (list)
   --ending DAYS  only those that end within so many days, or are over, first end first (list)
   --match GLOB   only those whose name is like proj*, with * ? [abc] [!abc] (list)
-  --yes          do not ask (delete, restore, repopulate, import)
+  --window       refund what ran from <start> to <end> (refund)
+  --nodes LIST   only what ran on such nodes as c1,c[7-9] (refund --window)
+  --against-slurm  compare what was charged with sacct (verify)
+  --yes          do not ask (delete, restore, repopulate, import, refund --window)
   --force        delete an account that has something left; give one more than the account above
                  it has, or leave one less than an account below it has (movements, import_csv)
   --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
   --user USER    of this user only (explain)
-  --job ID       of this job only (explain)
+  --job ID       of this job only (explain); such as 123, 123_4 (a task of an array) or 123+1
+                 (refund)
   -h --help      print this
   -v --version   print the version
 """

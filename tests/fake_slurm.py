@@ -8,6 +8,7 @@ their own; an empty partition= means the one of no partition.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,12 +17,17 @@ from bank.errors import SlurmError
 from bank.operations import (
     changes,
     clusters,
+    comparison_with_slurm,
+    job_costs,
     lost,
     metering,
+    outage_refunds,
     publishing,
     queues,
     quote,
+    rates,
     resets,
+    sacct_rows,
     takeover,
     user_limits,
 )
@@ -30,8 +36,8 @@ from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
 ROOMS = (
-    *(changes, clusters, lost, metering, publishing, queues, quote, resets, takeover),
-    user_limits,
+    *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
+    *(publishing, queues, quote, rates, resets, sacct_rows, takeover, user_limits),
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
@@ -72,6 +78,7 @@ PARTITION = (
     " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0 State=UP"
     " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalNodes=2\n"
 )
+HALF = PARTITION.replace("=normal Default=YES", "=half Default=NO").replace("CPU=1.0", "CPU=0.5")
 NODE = (
     "NodeName=n{number} CoresPerSocket=16 CPUEfctv=32 CPUTot=32 ActiveFeatures=(null) Gres=(null)"
     " RealMemory=65536 Sockets=2 State=IDLE ThreadsPerCore=1 Weight=1 Partitions=normal\n"
@@ -103,6 +110,7 @@ class FakeSlurm:
         self.squeue = ""
         # What squeue answers `explain`, which asks for more of each job.
         self.waiting = ""
+        self.jobs_kept = "NONE"
 
     def add_account(self, name: str, parent: str = "root") -> None:
         self.parents[name] = parent
@@ -152,17 +160,19 @@ class FakeSlurm:
             return "DBD Agent queue size: 0\n"
         if argv[0] in ("sacct", "squeue"):
             of_jobs = self.waiting if "-O" in argv else self.squeue
-            return self.sacct if argv[0] == "sacct" else of_jobs
+            return _asked(self.sacct, argv) if argv[0] == "sacct" else of_jobs
         return self._shape(argv)
 
     def _shape(self, argv: list[str]) -> str:
         """Answer what decides how much jobs get and cost, and for whom they count."""
         if argv == ["scontrol", "-a", "-o", "show", "partition"]:
-            return PARTITION
+            return PARTITION + HALF
         if argv == sacctmgr.coordinators_arguments():
             return "".join(f"{name}|{self.coordinators.get(name, '')}\n" for name in self.parents)
         if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
-            return "normal|1.000000\n"
+            return "normal|1.000000\ndouble|2.000000\n"
+        if argv == sacctmgr.configuration_arguments():
+            return f"PurgeJobAfter          = {self.jobs_kept}\n"
         if argv == ["scontrol", "-a", "-o", "show", "node"]:
             return "".join(NODE.format(number=number) for number in (1, 2))
         match argv[4:5]:
@@ -253,6 +263,31 @@ def _set(limits: dict[str, int], change: str) -> None:
         limits.pop(limit, None)
     else:
         limits[limit] = int(value)
+
+
+def _asked(rows: str, argv: list[str]) -> str:
+    """Return the runs that sacct shows: those that had not ended before the span of time."""
+    found = rows.splitlines(keepends=True)
+    if "DBIndex" not in argv[argv.index("-o") + 1]:
+        return rows
+    if "-S" in argv:
+        since = datetime.fromisoformat(f"{argv[argv.index('-S') + 1]}+00:00").timestamp()
+        found = [row for row in found if not _end(row).isdigit() or int(_end(row)) >= since]
+    if "-j" in argv:
+        job = argv[argv.index("-j") + 1]
+        found = [row for row in found if job in _ids(row)]
+    if argv[-2:] == ["-s", "RESIZING"]:
+        found = [row for row in found if "|RESIZING|" in row]
+    return "".join(found)
+
+
+def _end(row: str) -> str:
+    return row.split("|")[9]
+
+
+def _ids(row: str) -> tuple[str, ...]:
+    _, job_id, shown_id, *_ = row.split("|")
+    return job_id, shown_id, shown_id.split("_")[0], shown_id.split("+")[0]
 
 
 def take_over(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:

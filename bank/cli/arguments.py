@@ -16,7 +16,10 @@ _OPTIONS = {
     "add": {"--dry-run", "--reason", "--key", "--force"},
     "deposit": {"--dry-run", "--reason", "--key", "--force", "--grant"},
     "withdraw": {"--dry-run", "--reason", "--key", "--force", "--grant"},
-    "refund": {"--dry-run", "--reason", "--key", "--cluster"},
+    "refund": {
+        *("--dry-run", "--reason", "--key", "--cluster"),
+        *("--job", "--window", "--nodes", "--yes"),
+    },
     "adjust": {"--dry-run", "--reason", "--key", "--cluster"},
     "set_credit": {"--dry-run", "--reason", "--key"},
     "transfer": {"--dry-run", "--reason", "--key", "--force"},
@@ -45,7 +48,7 @@ _OPTIONS = {
     "check_end_of_date_limit": {"--dry-run"},
     "three_month_check": {"--dry-run"},
     "enforce": {"--dry-run"},
-    "verify": set(),
+    "verify": {"--against-slurm", "--from", "--to"},
     "migrate": {"--dry-run", "--choose"},
     "backup": set(),
     "restore": {"--dry-run", "--yes"},
@@ -77,9 +80,11 @@ _WITH_TEXT = {
     "--over": "PERCENT",
     "--ending": "DAYS",
     "--match": "GLOB",
+    "--nodes": "LIST",
 }
 _LOOKING = ("--itemized", "--csv", "--html", "--chart", "--held")
-_ALL_OPTIONS = ("--dry-run", "--yes", "--force", *_LOOKING, *_WITH_TEXT)
+_FLAGS = ("--dry-run", "--yes", "--force", "--window", "--against-slurm")
+_ALL_OPTIONS = (*_FLAGS, *_LOOKING, *_WITH_TEXT)
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")
 # Ends up in lines of the log and of the history.
 _MAX_TEXT = 500
@@ -102,6 +107,8 @@ class Arguments(NamedTuple):
         given: what was given with each option that takes a value.
         sbatch: what would be given to sbatch, for quote.
         flags: the options without a value that only those verbs take that look.
+        start, end: of a window, as typed; "" but for `refund --window`.
+        is_window, is_against_slurm: the options without a value.
     """
 
     verb: str
@@ -117,6 +124,10 @@ class Arguments(NamedTuple):
     choose: str = ""
     to: str | None = None
     user: str = ""
+    start: str = ""
+    end: str = ""
+    is_window: bool = False
+    is_against_slurm: bool = False
     given: Mapping[str, str | None] = {}
     sbatch: tuple[str, ...] = ()
     flags: frozenset[str] = frozenset()
@@ -170,6 +181,10 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         given={option: given[option] for option in _WITH_TEXT},
         user=user_name(given["<user>"]) if given["<user>"] is not None else "",
         flags=frozenset(option for option in _LOOKING if given[option]),
+        start=given["<start>"] or "",
+        end=given["<end>"] or "",
+        is_window=bool(given["--window"]),
+        is_against_slurm=bool(given["--against-slurm"]),
     )
 
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from bank.cli.arguments import Arguments
+from bank.cli.comparing import compare_with_slurm
 from bank.cli.moving_in import print_takeover
 from bank.cli.output import print_json, print_line, progress, require_yes
-from bank.errors import Refusal
+from bank.errors import Refusal, UsageError
 from bank.ledger.names import listed
 from bank.operations import takeover, upkeep
 from bank.operations.bank import Bank
@@ -15,6 +16,10 @@ _PROBLEMS_SHOWN = 20
 
 
 def _verify(bank: Bank, arguments: Arguments) -> int:
+    if arguments.is_against_slurm:
+        return compare_with_slurm(bank, arguments)
+    if arguments.text("--from") is not None or arguments.text("--to") is not None:
+        raise UsageError("verify takes --from and --to with --against-slurm only")
     with progress("verify", is_shown=not arguments.is_json) as tell:
         found = upkeep.verify(bank, tell)
     if arguments.is_json:

@@ -124,8 +124,9 @@ _MODULES = {
         *("export_csv", "import_csv"),
     ),
     "limiting": ("limit_user",),
+    "refunding": ("refund",),
     "moving": (
-        *("insert", "modify", "add", "deposit", "withdraw", "refund", "adjust", "set_credit"),
+        *("insert", "modify", "add", "deposit", "withdraw", "adjust", "set_credit"),
         *("transfer", "grant", "renew", "reset_usage", "hold", "delete"),
     ),
 }

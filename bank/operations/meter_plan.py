@@ -20,7 +20,7 @@ from bank.store.meters import ClusterState, Meter, Place, Reading
 
 _MICROSECONDS = 1_000_000
 # The controller counts running jobs every PriorityCalcPeriod; its own work takes a moment more.
-_EXTRA_LAG_SECONDS = 2
+LAG_SECONDS = 2
 
 
 class Known(NamedTuple):
@@ -221,7 +221,7 @@ def _add_lost(
             *(_read_at(meter, state, observed)[0] for meter in suspects.values()),
         ]
     )
-    lag = cluster.config.calc_period_seconds + _EXTRA_LAG_SECONDS
+    lag = cluster.config.calc_period_seconds + LAG_SECONDS
     rows = {row.association: row for row in observed.slurm.users}
     found = lost.find_runs(
         bank,

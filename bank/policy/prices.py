@@ -77,3 +77,14 @@ def parts(
 
 def _is_global(name: str) -> bool:
     return name.startswith(("license/", "bb/"))
+
+
+def cost_of_run(per_second: Fraction, seconds: int) -> int:
+    """Return what a run costs that is over, in whole billing-seconds, rounded down.
+
+    Args:
+        per_second: its billing times the UsageFactor of its QOS.
+        seconds: from its start to its end. RawUsage counts on while a job is suspended (measured
+            with Slurm 22.05: 54 s of which 54 were suspended counted as 54).
+    """
+    return int(per_second * seconds)

@@ -1,5 +1,6 @@
-"""sacct: what jobs really ran. Asked where a meter has lost something."""
+"""sacct: what jobs really ran. Asked where a meter has lost something, and what a job cost."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -9,23 +10,33 @@ from bank.policy.queue import Job
 from bank.slurm import tres
 
 # Names of users, partitions and QOS do not hold the separator. The account may, so it stands last.
-_FIELDS = "JobIDRaw,AssocID,User,Partition,QOS,State,Start,End,AllocTRES,Account"
-_FIELD_COUNT = 10
+_FIELDS = (
+    "DBIndex,JobIDRaw,JobID,AssocID,User,Partition,QOS,State,Start,End,Suspended,AllocTRES,"
+    "NodeList,Account"
+)
+_FIELD_COUNT = 14
 _NEVER = {"Unknown", "None", ""}
+_SPAN = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]{2}):([0-9]{2})")
 
 
 class JobRow(NamedTuple):
-    """One run of one job: a requeued job has a row for each run.
+    """One run of one job: a requeued job has a row for each run, a resized one for each size.
 
     Attributes:
+        db_index: DBIndex, slurmdbd's own number of the row: no other of its cluster ever has it.
         job_id: JobIDRaw, a task of an array has its own.
+        shown_id: JobID as people know it: "12", "12_3" of an array, "12+1" of a het job.
         association: association id, which is the meter it was counted on.
         started_at, ended_at: seconds since 1970; ended_at is None while it runs. The span between
             them is what the meter counts: unlike sacct's Elapsed, it counts suspended time too.
+        suspended_seconds: how much of that it was suspended.
         alloc_tres: AllocTRES as printed.
+        node_list: where it ran, as Slurm writes hosts.
     """
 
+    db_index: int
     job_id: int
+    shown_id: str
     association: int
     account: str
     user: str
@@ -34,7 +45,9 @@ class JobRow(NamedTuple):
     state: str
     started_at: int
     ended_at: int | None
+    suspended_seconds: int
     alloc_tres: str
+    node_list: str
 
 
 def arguments(
@@ -54,7 +67,36 @@ def arguments(
     """
     span = ["-S", _time(since_seconds), "-E", _time(until_seconds)]
     whose = ["-A", ",".join(accounts)] if accounts is not None else []
-    return ["sacct", "-M", cluster, "-a", "-X", "-n", "-P", "-D", *span, *whose, "-o", _FIELDS]
+    return [*_every_run(cluster), *span, *whose, "-o", _FIELDS]
+
+
+def runs_arguments(cluster: str, job: str) -> list[str]:
+    """Build the question for every run of one job, whenever it was.
+
+    Args:
+        cluster: where.
+        job: "12" for a job, all tasks of an array or all components of a het job; "12_3" for one
+            task, "12+1" for one component.
+
+    Source:
+        sacct(1): with -j and without -S, all of time is looked at.
+    """
+    return [*_every_run(cluster), "-j", job, "-o", _FIELDS]
+
+
+def resized_arguments(cluster: str, *, since_seconds: int, until_seconds: int) -> list[str]:
+    """Build the question for the earlier sizes of jobs that were resized in a span of time.
+
+    A question for a later span shows the last size only, with the start of the first.
+    """
+    question = arguments(
+        cluster, since_seconds=since_seconds, until_seconds=until_seconds, accounts=None
+    )
+    return [*question, "-s", "RESIZING"]
+
+
+def _every_run(cluster: str) -> list[str]:
+    return ["sacct", "-M", cluster, "-a", "-X", "-n", "-P", "-D"]
 
 
 _ALL_STATES = (
@@ -86,27 +128,43 @@ def read(output: str) -> list[JobRow]:
         parts = line.split("|", _FIELD_COUNT - 1)
         if len(parts) != _FIELD_COUNT:
             raise OutputNotUnderstood(f"sacct printed a row that is not {_FIELDS}: {line[:200]!r}")
-        job_id, association, user, partition, qos, state, start, end, alloc, account = parts
-        if start in _NEVER:
+        if parts[8] in _NEVER:
             continue
         try:
-            rows.append(
-                JobRow(
-                    job_id=int(job_id),
-                    association=int(association),
-                    account=account,
-                    user=user,
-                    partition=partition,
-                    qos=qos,
-                    state=state.split(" ", 1)[0],
-                    started_at=int(start),
-                    ended_at=None if end in _NEVER else int(end),
-                    alloc_tres=alloc,
-                )
-            )
+            rows.append(_row(parts))
         except ValueError as error:
             raise OutputNotUnderstood(f"sacct printed {line[:200]!r}") from error
     return rows
+
+
+def _row(parts: Sequence[str]) -> JobRow:
+    db_index, job_id, shown_id, association, user, partition, qos, state, start, end = parts[:10]
+    suspended, alloc_tres, node_list, account = parts[10:]
+    return JobRow(
+        db_index=int(db_index),
+        job_id=int(job_id),
+        shown_id=shown_id,
+        association=int(association),
+        account=account,
+        user=user,
+        partition=partition,
+        qos=qos,
+        state=state.split(" ", 1)[0],
+        started_at=int(start),
+        ended_at=None if end in _NEVER else int(end),
+        suspended_seconds=_seconds(suspended),
+        alloc_tres=alloc_tres,
+        node_list=node_list,
+    )
+
+
+def _seconds(span: str) -> int:
+    """Read how long something lasted: [days-]hours:minutes:seconds."""
+    match = _SPAN.fullmatch(span)
+    if match is None:
+        raise ValueError(span)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _time(seconds: int) -> str:

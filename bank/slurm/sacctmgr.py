@@ -1,11 +1,16 @@
-"""sacctmgr: the changes the bank makes in Slurm, and the factors of each QOS."""
+"""sacctmgr: the changes the bank makes in Slurm, and what slurmdbd has of QOS and of itself."""
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
 from bank.errors import OutputNotUnderstood
 
 _UNSET = -1
+_PURGED = re.compile(
+    r"^PurgeJobAfter\s*= (?:NONE|([0-9]+) (hour|day|month)s?\*?)\s*$", re.MULTILINE
+)
+_UNIT_SECONDS = {"hour": 3600, "day": 86_400, "month": 28 * 86_400}
 
 
 def limit_arguments(
@@ -113,3 +118,26 @@ def read_qos_factors(output: str) -> dict[str, Fraction]:
         except ValueError as error:
             raise OutputNotUnderstood(f"sacctmgr show qos printed {line[:200]!r}") from error
     return found
+
+
+def configuration_arguments() -> list[str]:
+    """Build the question for slurmdbd's own configuration."""
+    return ["sacctmgr", "-n", "-P", "show", "configuration"]
+
+
+def read_jobs_kept_seconds(output: str) -> int | None:
+    """Return how long slurmdbd keeps jobs, None where it keeps them for ever.
+
+    Raises:
+        OutputNotUnderstood: it does not say.
+
+    Source:
+        slurmdbd.conf(5), PurgeJobAfter: hours, days or months; sacctmgr adds * where jobs are
+        archived before. A month has 28 days at least.
+    """
+    match = _PURGED.search(output)
+    if match is None:
+        raise OutputNotUnderstood("sacctmgr show configuration does not say PurgeJobAfter")
+    if match.group(1) is None:
+        return None
+    return int(match.group(1)) * _UNIT_SECONDS[match.group(2)]

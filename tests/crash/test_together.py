@@ -172,6 +172,37 @@ def test_same_account_inserted_by_eight_at_once_is_opened_once(lab: Lab, tmp_pat
     check_books(world)
 
 
+def run_tasks(lab: Lab, account: str, count: int) -> int:
+    """Run an array to its end, and until slurmdbd knows it and the second is over."""
+    array = [f"--array=1-{count}"]
+    job = lab.submit(account, partition="fast", command="sleep 1", extra=array)
+    question = ("sacct", "-aXnP", "-j", str(job), "-o", "State")
+    wanted = ["COMPLETED"] * count
+    lab.wait_for(lambda: lab.run(*question).split() == wanted, f"all of {job} to end")
+    until = int(time.time()) + 2
+    lab.wait_for(lambda: time.time() >= until, "the second to pass")
+    return job
+
+
+def test_a_job_refunded_by_six_at_once_is_refunded_once(lab: Lab, tmp_path: Path) -> None:
+    lab.make_account("twice", users=["lab-ada"])
+    world = make_world(lab, tmp_path)
+    world.do("insert", "twice", "100")
+    job = run_tasks(lab, "twice", 2)
+    world.do("enforce")
+    command = ["refund", "--job", str(job)]
+    # One of two kinds is done first; what it has done the other finds.
+    window = ["refund", "--window", "2020-01-01", "2100-01-01", "--yes"]
+    ended = together(world, *[command] * 4, *[window] * 2)
+    assert statuses(ended) in ({0: 3, 1: 3}, {0: 2, 1: 4}), [one.err for one in ended]
+    refused = [one.err for one in ended if one.status == 1]
+    assert all("(already_refunded)" in text for text in refused)
+    assert world.query("SELECT used FROM account") == [(0,)]
+    assert world.query("SELECT count(*) FROM entry WHERE kind = 'refund'") == [(2,)]
+    assert world.query("SELECT count(*) FROM job_refund") == [(2,)]
+    check_books(world)
+
+
 class Worker:
     """Does one command after the other, as a killed one's successor would."""
 

@@ -79,8 +79,8 @@ def test_what_a_killed_controller_will_count_again_is_not_booked_from_sacct(
     insert(bank, "test1", 10)
     enforce(bank)
     start = int(time.time()) + 10
-    row = f"7|{association}|ada|normal|normal|{state}|{start}|{start + 300}|cpu=1|test1\n"
-    fake.sacct = row
+    span = f"{start}|{start + 300}|00:00:00"
+    fake.sacct = f"1|7|7|{association}|ada|normal|normal|{state}|{span}|cpu=1|c1|test1\n"
     fake.squeue = alive.format(start=start, again=start + 400)
     fake.started += "1"
     later = (start + 1000) * 1_000_000

@@ -12,6 +12,7 @@ from bank.errors import OutputNotUnderstood, SlurmError
 from bank.slurm import assoc_mgr, sacct, sacctmgr, scontrol, squeue, tres
 from bank.slurm.assoc_mgr import UserRow
 from bank.slurm.command import chunked
+from bank.slurm.hostlists import hosts
 from tests.fake_slurm import FakeSlurm
 
 RECORDED = Path(__file__).parent / "recorded" / "22.05"
@@ -29,6 +30,22 @@ def recorded(name: str) -> str:
         ("associations", assoc_mgr.arguments(None)),
         ("associations_of_proj", assoc_mgr.arguments(None, ["proj"])),
         ("associations_of_nobody", assoc_mgr.arguments(None, ["nosuch"])),
+        ("sacct_array", sacct.runs_arguments("jobsx", "3")),
+        ("sacct_task", sacct.runs_arguments("jobsx", "3_2")),
+        ("sacct_het", sacct.runs_arguments("jobsx", "7")),
+        ("sacct_nobody", sacct.runs_arguments("jobsx", "999999")),
+        (
+            "sacct_resized",
+            sacct.resized_arguments(
+                "jobsx", since_seconds=1_795_293_500, until_seconds=1_795_294_500
+            ),
+        ),
+        (
+            "sacct",
+            sacct.arguments(
+                "jobsx", since_seconds=1_795_293_500, until_seconds=1_795_294_500, accounts=None
+            ),
+        ),
         ("squeue", squeue.arguments(None)),
         ("qos_factors", sacctmgr.qos_factors_arguments()),
         ("coordinators", sacctmgr.coordinators_arguments()),
@@ -243,19 +260,88 @@ def test_qos() -> None:
 
 
 def test_sacct() -> None:
-    rows = sacct.read(recorded("sacct"))
-    assert [row.job_id for row in rows] == [1, 2, 3, 5, 4]
-    first, requeued, running = rows[0], rows[2], rows[3]
-    assert (first.association, first.account, first.user) == (7, "proj", "lab-ada")
-    assert first.ended_at is not None
-    assert first.ended_at - first.started_at == 2
-    assert first.alloc_tres == "billing=2,cpu=3,mem=3G,node=1"
-    assert requeued.state == "REQUEUED"
+    rows = {row.db_index: row for row in sacct.read(recorded("sacct"))}
+    assert [row.job_id for row in rows.values()] == [1, 2, 4, 5, 6, 7, 8, 10, 11, 3, 6, 12, 12, 13]
+    suspended, requeued, again, resized, running = (rows[number] for number in (1, 8, 17, 23, 26))
+    assert (suspended.association, suspended.account, suspended.user) == (4, "pa", "lab-ada")
+    assert suspended.ended_at is not None
+    assert (suspended.ended_at - suspended.started_at, suspended.suspended_seconds) == (54, 54)
+    assert suspended.alloc_tres == "billing=2,cpu=3,mem=3G,node=1"
+    assert (requeued.state, requeued.job_id) == ("REQUEUED", again.job_id)
+    assert (resized.state, resized.node_list) == ("RESIZING", "c[1-2]")
     assert (running.state, running.ended_at) == ("RUNNING", None)
+    assert rows[11].shown_id == "7+1"
 
 
 @pytest.mark.parametrize(
-    "line", ["1|7|ada|normal|normal|COMPLETED|1|2|cpu=1", "x|7|a|n|n|RUNNING|1|Unknown|cpu=1|a"]
+    ("name", "indexes"),
+    [
+        ("sacct_array", [3, 4, 5]),
+        ("sacct_task", [4]),
+        ("sacct_het", [9, 11]),
+        ("sacct_nobody", []),
+        ("sacct_resized", [23]),
+    ],
+)
+def test_runs_of_one_job(name: str, indexes: list[int]) -> None:
+    assert [row.db_index for row in sacct.read(recorded(name))] == indexes
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:00:54", 54), ("02:00:01", 7201), ("3-04:05:06", 273_906), ("100-00:00:00", 8_640_000)],
+)
+def test_how_long_a_job_was_suspended(text: str, seconds: int) -> None:
+    (row,) = sacct.read(f"1|1|1|7|ada|n|n|COMPLETED|1|2|{text}|cpu=1|c1|proj")
+    assert row.suspended_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        # As scontrol show hostnames prints them.
+        ("c1", "c1"),
+        ("c[1-2],g1", "c1 c2 g1"),
+        ("c1,c2", "c1 c2"),
+        ("n[001-003,7]", "n001 n002 n003 n7"),
+        ("n[08-11]", "n08 n09 n10 n11"),
+        ("rack-1-node[08-11]", "rack-1-node08 rack-1-node09 rack-1-node10 rack-1-node11"),
+        ("c[1-2]x[02-4]", "c1x02 c1x03 c1x04 c2x02 c2x03 c2x04"),
+        ("None assigned", ""),
+        ("", ""),
+    ],
+)
+def test_hosts(text: str, names: str) -> None:
+    assert hosts(text) == set(names.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["c[1", "c]", "c 1", ",", "c1,,c2", "c1,", "c[]", "c[2-1]", "c[a-b]", "c[1-2-3]", "c[1-2",
+     "c[1-999999999]", "c[1-9999][1-9999]", "c[٣]"],
+)  # fmt: skip
+def test_what_is_no_list_of_hosts_is_refused(text: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        hosts(text)
+
+
+@given(st.text("c[]-,019", max_size=12))
+def test_a_list_of_hosts_is_read_or_refused(text: str) -> None:
+    try:
+        found = hosts(text)
+    except OutputNotUnderstood:
+        return
+    assert not any(set("[],") & set(name) for name in found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1|1|1|7|ada|normal|normal|COMPLETED|1|2|00:00:00|cpu=1|c1",
+        "x|1|1|7|a|n|n|RUNNING|1|Unknown|00:00:00|cpu=1|c1|a",
+        "1|x|1|7|a|n|n|RUNNING|1|Unknown|00:00:00|cpu=1|c1|a",
+        "1|1|1|7|a|n|n|RUNNING|1|Unknown|INVALID|cpu=1|c1|a",
+    ],
 )
 def test_a_row_of_sacct_in_another_form_is_not_skipped(line: str) -> None:
     with pytest.raises(OutputNotUnderstood):
@@ -263,7 +349,30 @@ def test_a_row_of_sacct_in_another_form_is_not_skipped(line: str) -> None:
 
 
 def test_jobs_that_never_started_used_nothing() -> None:
-    assert sacct.read("9|7|ada|normal|normal|CANCELLED by 0|None|1795237824||proj") == []
+    line = "9|9|9|7|ada|normal|normal|CANCELLED by 0|None|1795237824|00:00:00||None assigned|proj"
+    assert sacct.read(line) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        # As sacctmgr of 22.05 prints them.
+        ("NONE", None),
+        ("12 months*", 12 * 28 * 86_400),
+        ("1 months", 28 * 86_400),
+        ("365 days", 365 * 86_400),
+        ("36 hours", 36 * 3600),
+    ],
+)
+def test_how_long_slurmdbd_keeps_jobs(said: str, seconds: int | None) -> None:
+    output = f"PurgeEventAfter        = NONE\nPurgeJobAfter          = {said}\nPurgeResvAfter  = 1"
+    assert sacctmgr.read_jobs_kept_seconds(output) == seconds
+
+
+@pytest.mark.parametrize("said", ["", "PurgeJobAfter = soon", "PurgeStepAfter = NONE"])
+def test_how_long_slurmdbd_keeps_jobs_is_never_guessed(said: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        sacctmgr.read_jobs_kept_seconds(said)
 
 
 def test_squeue() -> None:

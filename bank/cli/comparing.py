@@ -1,0 +1,34 @@
+"""What was charged beside what sacct says, as a table."""
+
+from typing import Any
+
+from bank.cli.arguments import Arguments
+from bank.cli.output import print_json, print_line, print_table
+from bank.operations import comparison_with_slurm
+from bank.operations.bank import Bank
+
+_COLUMNS = ("account", "user", "sacct_su", "booked_su", "difference_su", "because")
+
+
+def compare_with_slurm(bank: Bank, arguments: Arguments) -> int:
+    """Compare charges with sacct; 1 where something is left unexplained."""
+    found = comparison_with_slurm.compare(bank, arguments.text("--from"), arguments.text("--to"))
+    if arguments.is_json:
+        print_json(found)
+    else:
+        rows = [{**row, "because": _because(row)} for row in found["rows"]]
+        where = ("cluster",) if len({row["cluster"] for row in rows}) > 1 else ()
+        print_table((*where, *_COLUMNS), rows)
+        what = "every difference has a cause"
+        if not found["agrees"]:
+            what = "not every difference has a cause: look for 'unexplained'"
+        print_line(f"from {found['from']} to {found['to']}: {what}")
+    return 0 if found["agrees"] else 1
+
+
+def _because(row: dict[str, Any]) -> str:
+    return ", ".join(f"{part['cause']} {_signed(part['amount_su'])}" for part in row["causes"])
+
+
+def _signed(amount_su: str) -> str:
+    return amount_su if amount_su.startswith("-") else f"+{amount_su}"

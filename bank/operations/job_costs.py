@@ -1,0 +1,139 @@
+"""What jobs cost: each run as sacct knows it, priced as RawUsage counts it."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bank.errors import InputError, Refusal
+from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster, all_clusters, find_clusters
+from bank.operations.rates import Rate, Rates, ask_rates, in_sizes, rate_of
+from bank.operations.sacct_rows import find_rows
+from bank.policy import prices
+from bank.slurm import sacct
+from bank.slurm.command import run
+from bank.slurm.sacct import JobRow
+
+_JOB = re.compile(r"[1-9][0-9]{0,9}(?:[_+][0-9]{1,9})?")
+
+
+class CostedRun(NamedTuple):
+    """One run of a job, and what it costs.
+
+    Attributes:
+        job: as sacct has it.
+        began_at: since when it had the size that it has; seconds since 1970.
+        rate: what it costs each second, None where nobody knows.
+    """
+
+    job: JobRow
+    began_at: int
+    rate: Rate | None
+
+    @property
+    def cost(self) -> int | None:
+        """Billing-seconds; None while it runs, and where nobody knows."""
+        if self.job.ended_at is None or self.rate is None:
+            return None
+        return prices.cost_of_run(self.rate.per_second, self.job.ended_at - self.began_at)
+
+
+def find_job(bank: Bank, name: str, cluster_name: str | None) -> tuple[Cluster, list[CostedRun]]:
+    """Return where a job was, and every run of it that started, in the order of their ends.
+
+    Args:
+        bank: settings and Slurm.
+        name: its id; that of an array or a het job is all of its tasks or components.
+        cluster_name: where it was; None is wherever there is one.
+
+    Raises:
+        InputError: the id is none.
+        Refusal: there is no such job; there is one on more than one cluster; it never started.
+        SlurmError: Slurm did not answer or was not understood.
+    """
+    if _JOB.fullmatch(name) is None:
+        raise InputError(
+            f"{name[:40]!r} is not the id of a job: give one such as 123, 123_4 (a task of an"
+            " array) or 123+1 (a component of a het job)"
+        )
+    found: list[tuple[Cluster, list[JobRow]]] = []
+    clusters = all_clusters(bank) if cluster_name is None else [find_cluster(bank, cluster_name)]
+    for cluster in clusters:
+        output = run(bank.slurm, sacct.runs_arguments(cluster.name, name))
+        if output.strip():
+            found.append((cluster, sacct.read(output)))
+    names = ", ".join(cluster.name for cluster in clusters)
+    if not found:
+        raise Refusal("no_such_job", f"sacct knows no job {name} on {names}")
+    if len(found) > 1:
+        names = ", ".join(cluster.name for cluster, _ in found)
+        raise Refusal("many_jobs", f"there is a job {name} on each of {names}: say --cluster")
+    cluster, rows = found[0]
+    if not rows:
+        raise Refusal("nothing_to_refund", f"job {name} on {cluster.name} never started")
+    return cluster, _costed(rows, ask_rates(bank, cluster))
+
+
+def find_cluster(bank: Bank, name: str | None) -> Cluster:
+    """Return a cluster of the site by its name; None is the only one.
+
+    Raises:
+        InputError: the site has no such cluster, or has several and none was named.
+        BankError: it cannot be reached or metered.
+    """
+    found = find_clusters(bank)
+    reached = {cluster.name: cluster for cluster in found.reached}
+    failed = {one.cluster: one.error for one in found.failures}
+    names = sorted({*reached, *failed, *bank.settings.clusters} - {""})
+    if name is None and len(names) > 1:
+        raise InputError(f"there are several clusters: say --cluster and one of {', '.join(names)}")
+    which = name or next(iter(names), "")
+    if which in reached:
+        return reached[which]
+    # Where the local cluster did not answer, its name is not known.
+    if which in failed or "" in failed:
+        raise failed.get(which) or failed[""]
+    raise InputError(f"{which[:80]!r} is not a cluster of the bank's; there are {', '.join(names)}")
+
+
+def find_overlapping(
+    bank: Bank,
+    cluster: Cluster,
+    *,
+    since_seconds: int,
+    until_seconds: int,
+    accounts: Sequence[str] | None = None,
+) -> list[CostedRun]:
+    """Return every run of a span of time, half-open, in the order of their ends.
+
+    Args:
+        bank: settings and Slurm.
+        cluster: where.
+        since_seconds: seconds since 1970.
+        until_seconds: likewise.
+        accounts: whose; None for all.
+
+    Raises:
+        SlurmError: Slurm did not answer or was not understood.
+    """
+    found = find_rows(bank, cluster, accounts, since_seconds, until_seconds)
+    rows = {row.db_index: row for row in found}
+    first = min((row.started_at for row in rows.values()), default=since_seconds)
+    if first < since_seconds:
+        # Of a job that was resized before the span only the last size is shown.
+        earlier = sacct.resized_arguments(
+            cluster.name, since_seconds=first, until_seconds=since_seconds + 1
+        )
+        rows.update((row.db_index, row) for row in sacct.read(run(bank.slurm, earlier)))
+    wanted = None if accounts is None else set(accounts)
+    return [
+        one
+        for one in _costed(list(rows.values()), ask_rates(bank, cluster))
+        # sacct's spans have no sharp edges.
+        if one.began_at < until_seconds and (one.job.ended_at or until_seconds) > since_seconds
+        if wanted is None or one.job.account in wanted
+    ]
+
+
+def _costed(rows: Sequence[JobRow], rates: Rates) -> list[CostedRun]:
+    return [CostedRun(row, began_at, rate_of(row, rates)) for row, began_at in in_sizes(rows)]

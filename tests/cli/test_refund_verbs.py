@@ -1,0 +1,113 @@
+"""refund --job, refund --window and verify --against-slurm, as they are typed."""
+
+import json
+import time
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.fake_slurm import FakeSlurm
+
+HOUR_AGO = int(time.time()) - 7200
+
+
+@pytest.fixture
+def ran(command: Command, fake: FakeSlurm) -> FakeSlurm:
+    """Two jobs of an hour on c1 and c2, read by a pass."""
+    association = fake.add_user("test1")
+    assert command("insert", "test1", "100").status == 0
+    for number, node in ((7, "n1"), (8, "n2")):
+        fake.sacct += (
+            f"{number}|{number}|{number}|{association}|ada|normal|normal|COMPLETED|{HOUR_AGO}"
+            f"|{HOUR_AGO + 3600}|00:00:00|billing=1,cpu=1,node=1|{node}|test1\n"
+        )
+        fake.use(association, 3600)
+    assert command("enforce").status == 0
+    return fake
+
+
+def test_a_job_is_refunded_and_then_refused(command: Command, ran: FakeSlurm) -> None:
+    del ran
+    done = command("refund", "--job", "7", "--reason", "node died")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Job 7 on fake: 1 SUs given back to test1",
+        "Account test1 has 100 SUs, 1 used",
+    ]
+    again = command("refund", "--job=7")
+    assert again.status == 1
+    assert "1 SUs, entry 3 of test1 (already_refunded)" in again.err
+    assert "job 7: node died" in command("history", "test1").out
+
+
+def test_a_job_for_programs(command: Command, ran: FakeSlurm) -> None:
+    del ran
+    answer = json.loads(command("refund", "--job", "7", "--json").out)
+    assert answer["refund_billing_seconds"] == 3600
+    assert answer["runs"][0]["nodes"] == "n1"
+    refused = json.loads(command("refund", "--job", "7", "--json").out)
+    assert refused["error"]["code"] == "already_refunded"
+
+
+def test_an_outage_is_shown_and_asked_for(command: Command, ran: FakeSlurm) -> None:
+    del ran
+    window = ("refund", "--window", "2020-01-01", "2100-01-01")
+    rehearsed = command(*window, "--dry-run")
+    assert rehearsed.status == 0
+    lines = rehearsed.out.splitlines()
+    assert [line.split("\t")[0] for line in lines[:3]] == ["job", "7", "8"]
+    assert lines[3].endswith("at a cost of 2 SUs; 2 SUs for 2 jobs")
+    assert lines[4] == "dry run: nothing was done"
+    # Nobody can be asked here.
+    asked = command(*window)
+    assert asked.status == 2
+    assert "Give back 2 SUs for 2 jobs on fake?" in asked.err
+    done = command(*window, "--nodes", "n2", "--yes")
+    assert done.status == 0
+    assert done.out.splitlines()[-1] == "1 SUs given back for 1 job"
+    rest = json.loads(command(*window, "--yes", "--json").out)
+    assert [one["code"] for one in rest["runs"]] == [None, "already_refunded"]
+    nothing = command(*window)
+    assert nothing.status == 0
+    assert nothing.out.splitlines()[-1] == "0 SUs given back for 0 jobs"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("refund", "--job", "7", "--nodes", "n1"),
+        ("refund", "--job", "7", "--yes"),
+        ("refund", "--window", "2020-01-01", "2020-01-02", "--key", "k"),
+        ("refund", "--window", "2020-01-01", "2020-01-02", "--job", "7"),
+        ("refund", "--window", "2020-01-01"),
+        ("refund", "test1", "5", "--job", "7"),
+        ("refund", "test1", "5", "--yes"),
+        ("refund",),
+        ("add", "test1", "5", "--job", "7"),
+        ("verify", "--from", "2026-01-01"),
+        ("verify", "--window"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(command: Command, argv: tuple[str, ...]) -> None:
+    done = command(*argv)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("slurm_bank: ")
+
+
+def test_refund_of_an_amount_stays_what_it_was(command: Command, ran: FakeSlurm) -> None:
+    del ran
+    assert command("refund", "test1", "0.5").status == 0
+
+
+def test_charges_beside_sacct(command: Command, ran: FakeSlurm) -> None:
+    agreed = command("verify", "--against-slurm")
+    assert agreed.status == 0, agreed
+    lines = agreed.out.splitlines()
+    assert lines[1] == "test1\tada\t2\t2\t0\t-"
+    assert lines[2].endswith("every difference has a cause")
+    command("refund", "--job", "7")
+    assert "\t2\t1\t-1\trefunded -1" in command("verify", "--against-slurm").out
+    ran.sacct = ""
+    left = command("verify", "--against-slurm", "--json")
+    assert left.status in (0, 1)
+    assert json.loads(left.out)["agrees"] == (left.status == 0)
