@@ -10,8 +10,8 @@ from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
 from bank.operations.corrections import refund_draft
-from bank.operations.enforcement import enforce_soon
 from bank.operations.files import log, newest, only_one
+from bank.operations.following import enforce_soon
 from bank.operations.job_costs import CostedRun, find_job
 from bank.operations.looking import describe, describe_soon
 from bank.operations.metering import read_meters

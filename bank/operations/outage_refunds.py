@@ -12,7 +12,7 @@ from bank.errors import InputError, OutputNotUnderstood
 from bank.ledger.names import listed
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
-from bank.operations.enforcement import enforce_soon
+from bank.operations.following import enforce_soon
 from bank.operations.job_costs import CostedRun, find_cluster, find_overlapping
 from bank.operations.job_refunds import (
     Order,
