@@ -1,8 +1,10 @@
 """What was asked for: the command line, checked once, by name."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from docopt import DocoptExit, docopt
 
@@ -150,7 +152,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
     if _asks_for_help(argv):
         return Arguments("--help")
     try:
-        given = docopt(usage, argv, default_help=False)
+        given = _parsed(usage, argv)
     except DocoptExit as error:
         raise UsageError(
             f"{_what_is_wrong(usage, argv)}; 'slurm_bank.py --help' says more"
@@ -186,6 +188,31 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
         is_window=bool(given["--window"]),
         is_against_slurm=bool(given["--against-slurm"]),
     )
+
+
+def _parsed(usage: str, argv: list[str]) -> Mapping[str, Any]:
+    """Return what docopt reads; None for what is not in the lines of the usage that it was given.
+
+    Its time grows with the square of the lines, so it gets those of the first word only. Where that
+    is no verb, because it is the text of an option, it gets all of them.
+
+    Raises:
+        DocoptExit: the command line fits none.
+    """
+    with suppress(DocoptExit):
+        return defaultdict(lambda: None, docopt(_narrowed(usage, argv), argv, default_help=False))
+    return docopt(usage, argv, default_help=False)
+
+
+def _narrowed(usage: str, argv: list[str]) -> str:
+    """Return the usage with no other lines than those of the verb that seems to be meant."""
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    before, head, rest = usage.partition("\nUsage:\n")
+    lines, blank, after = rest.partition("\n\n")
+    mine = [line for line in lines.split("\n") if verb in re.split(r"[ (|)]+", line)]
+    if verb not in _OPTIONS or not mine:
+        return usage
+    return "".join((before, head, "\n".join(mine), blank, after))
 
 
 def _quote(argv: list[str]) -> Arguments:
