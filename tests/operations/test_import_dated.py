@@ -579,6 +579,7 @@ def test_a_dump_says_that_dates_and_debts_are_not_in_it(bank: Bank, tmp_path: Pa
         f"not in it: {what}; 'backup' copies all"
         for what in (
             "the debts of dept",
+            "the credit of dept",
             "the dates of grants, and grants that are promised, of test1",
         )
     ]

@@ -54,12 +54,15 @@ without_end = st.builds(
     st.none() | amounts | amounts.map(lambda amount: -amount),
     lines,
     st.dates().map(lambda day: day.isoformat()),
+    span=st.none(),
+    carry_percent=st.none(),
 )
 dated = st.builds(
     Grant,
     names,
     amounts,
     lines,
+    started_on=st.just(""),
     span=spans,
     carry_percent=st.none() | st.integers(0, 100),
 )
@@ -161,7 +164,7 @@ def test_a_wrong_line_is_named(line: str, said: str) -> None:
         ("a,-1,2022-04-08,allocation,,,,5", "su -1 and owed 5"),
         ("a,0,2022-04-08,allocation,,,,-1", "'-1' is not an amount"),
         ("a,0,2022-04-08,allocation,,,,much", "'much' is not an amount"),
-        (f"a,0,2022-04-08,allocation,,,,{'0' * 90}5", "owed 000"),
+        (f"a,0,2022-04-08,allocation,,,,{'0' * 90}5", "owed '000"),
         ("a,1,2027-01-01,x,,2027-02-01,,\r\nA,2,2027-01-01,x,,2027-02-01,5,",
          "line 3: grant of a, x, 2027-01-01 until before 2027-02-01, stands in line 2 already"),
         ("a,1,2022-04-08,allocation,,,,\r\nA,0,2022-04-08,allocation,,,,7",
