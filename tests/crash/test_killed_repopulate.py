@@ -17,9 +17,24 @@ NAMES = ("gone", "held", "less", "more", "new")
 WANTED = {"held": 0, "less": 4, "more": 70, "new": 5}
 
 
+# Grants with dates that there are before, and that the file of these gives.
+SPAN, LATER = ("2020-01-01", "2100-01-01"), ("2090-01-01", "2100-01-01")
+DATED = {"less": (8, SPAN), "more": (4, LATER), "gone": (1, SPAN)}
+WANTED_DATED = {"less": (3, SPAN), "more": (9, LATER), "new": (6, SPAN)}
+
+
 def rows(world: World) -> list[tuple[Any, ...]]:
     """Return the accounts table; the numbers of its rows do not matter here."""
     return world.query("SELECT account, su_limit_hrs, date FROM sbank ORDER BY account")
+
+
+def dated(world: World) -> list[tuple[Any, ...]]:
+    """Return what each grant with dates has, or is promised, in SUs."""
+    return world.query(
+        "SELECT name, max(allocation_grant.granted, promised) / 3600, carry_percent"
+        " FROM allocation_grant JOIN account USING (account_id)"
+        " WHERE is_dated = 1 AND state <> 'over' ORDER BY name"
+    )
 
 
 def dump_of(directory: Path) -> Path:
@@ -38,6 +53,16 @@ def grants_of(directory: Path) -> Path:
     return path
 
 
+def grants_with_dates_of(directory: Path) -> Path:
+    path = grants_of(directory)
+    text = path.read_text().replace("reason\n", "reason,end,carry\n").replace(",\n", ",,,\n")
+    lines = [
+        f"{name},{su},{start},call,,{end},20\n" for name, (su, (start, end)) in WANTED_DATED.items()
+    ]
+    path.write_text(text + "".join(lines))
+    return path
+
+
 def put_back(world: World, files: dict[Path, bytes]) -> None:
     """Let all be as it was before anything was applied."""
     for path in (*world.directory.glob("bank.*"), *world.directory.glob("kept*")):
@@ -49,24 +74,36 @@ def put_back(world: World, files: dict[Path, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "write"), [("repopulate_json", dump_of), ("import_csv", grants_of)]
+    ("verb", "write", "has_dates"),
+    [
+        ("repopulate_json", dump_of, False),
+        ("import_csv", grants_of, False),
+        ("import_csv", grants_with_dates_of, True),
+    ],
 )
 def test_a_file_that_is_applied_and_killed_leaves_the_old_or_the_new(
     lab: Lab,
     tmp_path: Path,
     verb: str,
     write: Any,  # noqa: ANN401
+    has_dates: bool,
 ) -> None:
     lab.make_accounts(NAMES)
     world = make_world(lab, tmp_path, DATABASE_BACKUP_JSON=str(tmp_path / "kept.json"))
     for name in NAMES[:-1]:
         world.do("insert", name, "10")
-    old = rows(world)
+    for name, (su, (start, end)) in DATED.items() if has_dates else ():
+        world.do("grant", name, str(su), "--start", start, "--end", end, "--kind", "call")
+    old = rows(world), dated(world)
     before = {path: path.read_bytes() for path in tmp_path.glob("bank.*")}
     argv = (verb, str(write(tmp_path)), "--yes")
     whole = world.do(*argv)
-    new = rows(world)
-    assert [row[:2] for row in new if row[0] != "gone"] == list(WANTED.items())
+    new = rows(world), dated(world)
+    in_force = {name: su for name, (su, span) in WANTED_DATED.items() if has_dates and span == SPAN}
+    limits = {name: su + in_force.get(name, 0) for name, su in WANTED.items()}
+    assert [row[:2] for row in new[0] if row[0] != "gone"] == list(limits.items())
+    wanted_dated = {"gone": (1, 0), **{name: (su, 20) for name, (su, _) in WANTED_DATED.items()}}
+    assert new[1] == [(name, *has) for name, has in wanted_dated.items() if has_dates]
     healed: set[str] = set()
     seen = set()
     points = worth_killing(whole.trace)
@@ -75,7 +112,7 @@ def test_a_file_that_is_applied_and_killed_leaves_the_old_or_the_new(
         ended = world.run(*argv, at=point)
         assert ended.status is None, ended
         check_books(world)
-        state = rows(world)
+        state = rows(world), dated(world)
         assert state in (old, new), (point, ended.trace[-3:])
         seen.add(state == new)
         # A change of Slurm that goes on without it may come at any time.
@@ -92,7 +129,7 @@ def test_a_file_that_is_applied_and_killed_leaves_the_old_or_the_new(
         world.do(*argv)
         if state == new:
             world.do("enforce")
-        assert rows(world) == new
+        assert (rows(world), dated(world)) == new
         check_books(world)
         check_slurm(world, lambda _: None)
         ended.wait_for_left()
