@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from bank.errors import BankError, NotConfirmed, Refusal, SlurmError
-from bank.operations import looking, movements
+from bank.operations import corrections, grants, looking, movements, upkeep
 from bank.operations.commands import Command
 from bank.operations.enforcement import Outcome, Pass, enforce, run_pass
 from bank.operations.releases import release_hold
@@ -348,3 +349,40 @@ def command(branch: Branch, *arguments: str) -> subprocess.CompletedProcess[str]
         check=False,
         timeout=120,
     )
+
+
+def test_use_on_both_is_corrected_and_paid_by_one_grant_that_ends(
+    here: Branch, there: Branch
+) -> None:
+    open_on_both(here, there, "both", 0)
+    now = int(time.time())
+    end = now + 60
+    start_at, end_at = (now - 60) * 1_000_000, end * 1_000_000
+    command = Command("grant", "both", 100 * SU, start_at=start_at, end_at=end_at)
+    grants.grant(here.bank, command)
+    ran = here.ran(here.run("both")), there.ran(there.run("both", cpus=2), cpus=2)
+    run_pass(here.bank)
+    adjustment = Command("adjust", "both", SU, reason="not seen")
+    with pytest.raises(Refusal, match=f"is on other, {here.lab.cluster}: say --cluster"):
+        corrections.adjust(here.bank, adjustment)
+    refund = Command("refund", "both", ran[1] + 1, cluster="other")
+    with pytest.raises(Refusal, match="SUs in its present period on other"):
+        corrections.refund(here.bank, refund)
+    corrections.refund(here.bank, refund._replace(amount=sum(ran) - 7, cluster=None))
+    corrections.adjust(here.bank, adjustment._replace(cluster="other"))
+    # In the order of the clusters' names.
+    used = {name: row["used_billing_seconds"] for name, row in shown(here, "both").items()}
+    assert used == {here.lab.cluster: 7, "other": SU}
+    assert time.time() < end, "the machine is too slow for this test"
+    here.lab.wait_for(lambda: time.time() > end, "the grant to end", timeout=90)
+    rehearsed = run_pass(here.bank, dry_run=True)
+    outcome = run_pass(here.bank)
+    # Said once, of no single cluster.
+    assert rehearsed.notes == outcome.notes
+    assert len(outcome.notes) == 1
+    assert rehearsed.passes == outcome.passes
+    assert [done.held_now for done in outcome.passes] == [["both"], ["both"]]
+    closed = [("closing", SU), ("closing", 7)]
+    assert here.entries("both")[-3:] == [("expiry", 99 * SU - 7), *closed]
+    assert here.used("both") == 0
+    assert upkeep.verify(here.bank) == []

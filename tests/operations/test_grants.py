@@ -10,6 +10,7 @@ import pytest
 from bank.errors import InputError, Refusal
 from bank.ledger.amounts import MAX_SU
 from bank.operations import (
+    applying,
     corrections,
     dates,
     differences,
@@ -207,6 +208,30 @@ def test_a_charge_that_two_grants_pay_is_two_entries(bank: Bank, go: Go) -> None
     # The rest is for the one without an end, which is overdrawn by it.
     assert paid == [(first, 10 * SU), (second, 10 * SU), (base, 10 * SU)]
     assert has(bank) == (27, 30)
+
+
+def test_each_charge_is_paid_of_what_those_before_it_left(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    other = fake.add_user("test1", "bob")
+    do(bank, "insert", "test1", 100)
+    number = give(bank, "test1", 50, JAN, FEB)
+    go(JAN + HOUR, 20)
+    fake.use(other, 25 * SU)
+    go(JAN + 2 * HOUR, 10)
+    go(JAN + 3 * HOUR, 5)
+    with reading(bank.database) as reader:
+        base = reader.query("SELECT grant_id FROM account WHERE name = 'test1'")[0][0]
+        paid = reader.query(
+            "SELECT grant_id, user_name, amount FROM entry WHERE kind = 'charge' ORDER BY seq"
+        )
+    assert [(grant, user, amount // SU) for grant, user, amount in paid] == [
+        (number, "ada", 20),
+        (number, "ada", 10),
+        (number, "bob", 20),
+        (base, "bob", 5),
+        (base, "ada", 5),
+    ]
 
 
 def test_what_running_jobs_may_use_expires_only_when_they_have_ended(
@@ -1006,6 +1031,32 @@ def test_whatever_is_rehearsed_writes_nothing_and_answers_alike(
     assert rehearsed["is_dry_run"]
     assert {**rehearsed, "is_dry_run": False} == done
     assert not upkeep.verify(bank)
+
+
+def test_a_file_changes_what_has_no_end_and_leaves_the_dates(
+    bank: Bank, go: Go, tmp_path: Path
+) -> None:
+    path = tmp_path / "grants.csv"
+
+    def take(su: int) -> None:
+        path.write_text(f"account,su,start,kind,reason\ntest1,{su},2027-01-01,allocation,\n")
+        plan = differences.plan_import(bank, str(path), reason="")
+        applying.apply(bank, plan, dry_run=True)
+        applying.apply(bank, plan, dry_run=False)
+
+    do(bank, "insert", "test1", 100)
+    give(bank, "test1", 50, JAN, FEB)
+    give(bank, "test1", 30, FEB, MAR)
+    go(JAN + HOUR, 20)
+    take(120)
+    assert (has(bank), states(bank)) == ((120, 20), [("in force", 30), ("promised", 30)])
+    with pytest.raises(Refusal, match="test1 49 .its grants with dates have 50.; 'withdraw --gr"):
+        take(49)
+    # What is due is done before.
+    go(FEB - 1)
+    bank.clock.now = FEB  # type: ignore[attr-defined]
+    take(60)
+    assert (has(bank), states(bank)) == ((60, 0), [("over", 0), ("in force", 30)])
 
 
 # -- clocks and zones --------------------------------------------------------------------------
