@@ -111,17 +111,16 @@ def turn(bank: Bank, writer: Writer, names: Iterable[str], *, at: int) -> list[s
     notes: list[str] = []
     due = {grant.account for grant in grants.find_due(writer, at)}
     turned = [name for name in names if name in due]
-    before = accounts.find_many(writer, turned)
     for name in turned:
-        account_id = before[name].account_id
-        for grant in grants.find_living(writer, account_id):
+        account = accounts.find(writer, name)
+        assert account is not None
+        for grant in grants.find_living(writer, account.account_id):
             if grant.state == ENDING:
                 notes += _end(bank, writer, grant)
-        while (grant_due := _next_due(writer, account_id, at)) is not None:
+        while (grant_due := _next_due(writer, account.account_id, at)) is not None:
             act = begin if grant_due.state == PROMISED else _end
             notes += act(bank, writer, grant_due)
-    after = accounts.find_many(writer, turned)
-    accounts.show(writer, bank.database, [name for name in turned if after[name] != before[name]])
+    accounts.show(writer, bank.database, turned)
     return notes
 
 

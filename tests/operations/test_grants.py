@@ -195,6 +195,10 @@ def test_use_is_for_the_grant_in_force_when_it_was_read(bank: Bank, go: Go) -> N
         paid = reader.query("SELECT grant_id, amount FROM entry WHERE kind = 'charge' ORDER BY seq")
     assert paid == [(first, 10 * SU), (second, 5 * SU)]
     assert (has(bank), states(bank)) == ((50, 5), [("over", 0), ("in force", 45)])
+    # An end comes before a start at the same instant.
+    assert [kind for kind, _ in entries(bank)] == [
+        *("deposit", "charge", "expiry", "closing", "deposit", "charge")
+    ]
 
 
 def test_a_charge_that_two_grants_pay_is_two_entries(bank: Bank, go: Go) -> None:
