@@ -1,5 +1,6 @@
 """Grants with dates, on a model of Slurm: who pays, what ends, what is carried over."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -318,6 +319,21 @@ def test_use_of_a_child_is_paid_by_grants_of_its_parent_too(
     enforce(bank)
     assert (has(bank, "dept"), has(bank, "proj")) == ((100, 0), (100, 30))
     assert entries(bank, "dept")[-2:] == [("expiry", 20), ("closing", 30)]
+
+
+def test_what_dates_do_is_logged_with_the_ends_of_the_chains(
+    bank: Bank, calendar: Calendar, tmp_path: Path
+) -> None:
+    bank = bank._replace(settings=bank.settings._replace(logfile=str(tmp_path / "log")))
+    do(bank, "insert", "test1", 100)
+    give(bank, "test1", 50, JAN, FEB)
+    calendar.now = FEB
+    said = run_pass(bank).notes
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    (turned,) = [line for line in lines if line["event"] == "grants"]
+    assert (turned["notes"], list(turned["heads"])) == (said, ["test1"])
+    assert said == ["account test1: grant 2 has ended; 50 SUs expired"]
+    assert not upkeep.verify(bank)
 
 
 # -- giving, renewing, taking back -------------------------------------------------------------
