@@ -20,11 +20,11 @@ from bank.operations.files import log, only_one
 from bank.operations.grant_dates import Turned, both_turned
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
-from bank.operations.metering import Result, both, read_meters
+from bank.operations.metering import Result, read_meters
 from bank.operations.publishing import publish
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
-from bank.operations.strangers import allocate_unknown, cannot_be_named, strangers, unknown_accounts
+from bank.operations.strangers import allocate, cannot_be_named, strangers, unknown_accounts
 from bank.operations.user_holds import User, Users
 from bank.policy.enforcement import Association, native_limit
 from bank.slurm import assoc_mgr
@@ -154,7 +154,7 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         # Whoever an unknown account may count for on a cluster that was not read is not known.
         if bank.settings.unknown_accounts == "allocate" and only is None and not failures:
-            looks = _allocate(bank, looks, failures, dry_run=dry_run)
+            looks = allocate(bank, looks, failures, dry_run=dry_run)
         # Where nothing could be read nothing is decided, not even from the books.
         dated = Dates({}, [], {}, [])
         if looks:
@@ -172,14 +172,13 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
-        # Who is a member of what is not known where a cluster could not be asked.
-        unpublished = publish(bank, looks) if looks and not (failures or dry_run) else []
+            left += publish(bank, [result for _, result in looks], is_whole=not failures)
     turned = reduce(both_turned, (result.turned for _, result in looks), Turned([], {}))
     limited = user_holds.find_limited(books.standings)
     notes = [
         *(*left, *turned.notes, *dated.notes),
         *overrun(bank, books.standings, looks, failures),
-        *(*user_holds.overrun(bank, limited, looks, failures), *unpublished),
+        *user_holds.overrun(bank, limited, looks, failures),
     ]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
 
@@ -190,27 +189,6 @@ def _look(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Result:
     if not dry_run:
         result = finish_resets(bank, cluster, result)
     return result
-
-
-def _allocate(
-    bank: Bank,
-    looks: list[tuple[Cluster, Result]],
-    failures: list[Failure],
-    *,
-    dry_run: bool,
-) -> list[tuple[Cluster, Result]]:
-    """Give SUs to the accounts that count for nobody on any cluster, and read again."""
-    paid_for = {name for _, result in looks for name in result.banked}
-    given = [allocate_unknown(bank, result, paid_for, dry_run=dry_run) for _, result in looks]
-    if dry_run or not any(given):
-        return looks
-    again = []
-    for cluster, result in looks:
-        try:
-            again.append((cluster, both(result, read_meters(bank, cluster))))
-        except BankError as error:
-            failures.append(failure(bank, cluster.name, error))
-    return again
 
 
 def _read_books(bank: Bank, clusters: list[Cluster]) -> _Books:

@@ -12,14 +12,13 @@ import json
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from bank import __version__
 from bank.errors import BankError, SettingsError
 from bank.operations.bank import Bank, utc_text
-from bank.operations.clusters import Cluster
 from bank.operations.metering import Result
 from bank.operations.readable import let_read
 from bank.operations.reader import AS_OF, SUFFIX
@@ -78,18 +77,24 @@ class _Who(NamedTuple):
     parents: list[dict[str, str | None]]
 
 
-def publish(bank: Bank, looks: Iterable[tuple[Cluster, Result]]) -> list[str]:
+def publish(bank: Bank, results: list[Result], *, is_whole: bool) -> list[str]:
     """Bring all copies up to date, at the end of a pass over all clusters.
 
     A pass does not fail because of it.
 
+    Args:
+        bank: see `Bank`.
+        results: what each cluster said.
+        is_whole: whether every cluster could be asked: else nobody knows who belongs to what, and
+            the copies stay as they are.
+
     Returns:
         What could not be done, for a person.
     """
-    if not bank.settings.published:
+    if not (bank.settings.published and is_whole):
         return []
     try:
-        _publish(bank, [result for _, result in looks])
+        _publish(bank, results)
     except BankError as error:
         return [f"what ordinary users see is not up to date: {error}"]
     except OSError as error:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+from bank.errors import BankError
 from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain, listed
 from bank.operations import periods
 from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster, Failure, failure
 from bank.operations.files import log, newest
-from bank.operations.metering import Result, slices
+from bank.operations.metering import Result, both, read_meters, slices
 from bank.operations.periods import Opening
 from bank.policy import tree
 from bank.slurm.assoc_mgr import Associations
@@ -104,3 +106,24 @@ def allocate_unknown(bank: Bank, result: Result, paid_for: set[str], *, dry_run:
 def _is_new(known: dict[str, Account], name: str) -> bool:
     """Tell whether the bank never had an account: one that was deleted is given nothing."""
     return name not in known or not known[name].period_started_on
+
+
+def allocate(
+    bank: Bank,
+    looks: list[tuple[Cluster, Result]],
+    failures: list[Failure],
+    *,
+    dry_run: bool,
+) -> list[tuple[Cluster, Result]]:
+    """Give SUs to the accounts that count for nobody on any cluster, and read again."""
+    paid_for = {name for _, result in looks for name in result.banked}
+    given = [allocate_unknown(bank, result, paid_for, dry_run=dry_run) for _, result in looks]
+    if dry_run or not any(given):
+        return looks
+    again = []
+    for cluster, result in looks:
+        try:
+            again.append((cluster, both(result, read_meters(bank, cluster))))
+        except BankError as error:
+            failures.append(failure(bank, cluster.name, error))
+    return again

@@ -59,7 +59,7 @@ class Site:
 
         def become() -> None:
             # The program may lie where nobody else can read it; that is not what is tried here.
-            for module in ("cli.looking", "cli.moving", "operations.reader"):
+            for module in ("cli.looking", "cli.moving", "cli.reports", "operations.reader"):
                 importlib.import_module(f"bank.{module}")
             os.setgroups([])
             os.setgid(uid)
@@ -343,3 +343,26 @@ def test_the_limit_of_a_user_is_for_that_user_and_the_coordinator(site: Site) ->
     assert site.query(CAROL, changes) == [("limit of ada",), ("limit of bob",)]
     assert b"bob" not in site.copy_of(ADA).read_bytes()
     assert site.query(DAVE, limits) == []
+
+
+@pytest.mark.parametrize("uid", [ADA, CAROL])
+@pytest.mark.parametrize(
+    "argv", ["statement proj", "usage proj --by month", "forecast proj", "grants proj"]
+)
+def test_every_look_at_a_copy_ends_where_the_books_do(site: Site, uid: int, argv: str) -> None:
+    books = json.loads(steps.command(site.settings, *argv.split(), "--json").out)
+    assert _amounts(site.answer(uid, *argv.split())) == _amounts(books)
+    shown = site.asks(uid, *argv.split()).out
+    if argv == "statement proj":
+        assert ("others" in shown, "bob" in shown) == (uid == ADA, uid == CAROL)
+
+
+def _amounts(answer: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- it is what JSON says
+    """Return all amounts of an answer by their names, but those of single entries."""
+    if isinstance(answer, list):
+        return [one for part in answer for one in _amounts(part)]
+    if not isinstance(answer, dict):
+        return []
+    found = [(name, value) for name, value in answer.items() if name.endswith("_su")]
+    parts = (value for name, value in answer.items() if name not in ("entries", "lines", "items"))
+    return [*found, *(one for part in parts for one in _amounts(part))]
