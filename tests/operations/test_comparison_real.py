@@ -93,6 +93,7 @@ def test_what_was_not_read_yet_and_what_runs_still(branch: Branch) -> None:
     branch.run("unread")
     branch.let_second_pass()
     branch.enforce()
+    branch.let_second_pass()
     unread = branch.run("unread", cpus=2)
     assert causes(branch, "unread") == {because.AFTER: -branch.ran(unread, cpus=2)}
     running = branch.start("unread")
