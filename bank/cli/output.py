@@ -200,7 +200,7 @@ def _print_pretty(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> No
 
 
 # What is of no use when it is cut off.
-_WHOLE = {"account", "at", "kind", "actor", "period_started_on"}
+_WHOLE = {"account", "at", "kind", "actor", "period_started_on", "start", "end"}
 # Narrower columns of text cannot be read.
 _LEAST_TEXT = 8
 NUMBERS = frozenset(

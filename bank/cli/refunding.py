@@ -122,6 +122,11 @@ def _print_window(done: dict[str, Any]) -> None:
         f" {done['end']}, at a cost of {done['cost_su']} SUs; {done['refund_su']} SUs for"
         f" {counted(_count(done), 'job')}"
     )
+    if any(one["code"] == "not_used_now" for one in done["runs"]):
+        print_line(
+            "what is not on record as used now was settled by a period that is over, or never"
+            " charged: it is given back with 'deposit'"
+        )
 
 
 VERBS = {"refund": _refund}

@@ -197,11 +197,17 @@ def _refusal(name: str, order: Order, done: Sequence[Refund]) -> Refusal | Busy:
     """Return why nothing of a job is given back: of several reasons that of the first run."""
     why = next((one for one in done if one.code != _NOTHING), done[0])
     text = f"job {name} on {order.cluster.name}: {why.note}"
+    if why.code == _NOT_USED:
+        text += (
+            ": what a period that is over has settled, or what was never charged, is given back"
+            f" with 'deposit {why.run.job.account}'"
+        )
     return Busy(text) if why.code == _NOT_READ else Refusal(why.code, text)
 
 
 _NOTHING = "nothing_to_refund"
 _NOT_READ = "not_read"
+_NOT_USED = "not_used_now"
 
 
 def refund_runs(
@@ -281,12 +287,9 @@ def _refundable(writer: Writer, run: CostedRun, order: Order, use: Use) -> Refun
     amount = refunds.refundable(use, job.user, readings, run.cost)
     if amount == run.cost:
         return Refund(run, amount)
-    what = f"only {format_su(amount)} SUs of its cost stand" if amount else "nothing of it stands"
-    note = (
-        f"{what} as used in the present period of {job.account}: what was settled with an earlier"
-        f" one, or never charged, is given back with 'deposit {job.account}'"
-    )
-    return Refund(run, amount, "not_used_now", note)
+    what = f"only {format_su(amount)} SUs of it are" if amount else "nothing of it is"
+    note = f"{what} on record as used now"
+    return Refund(run, amount, _NOT_USED, note)
 
 
 def _book(

@@ -164,7 +164,7 @@ class Queue(NamedTuple):
         usage_factors: UsageFactor of each QOS.
         jobs: all that squeue shows.
         nodes, reservations, licenses: those that a reason of a job names.
-        accounts_of: by user, the accounts she may use.
+        accounts_of: by user, the accounts that they may use.
         asked_at: seconds since 1970.
     """
 

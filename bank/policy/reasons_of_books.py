@@ -309,16 +309,16 @@ def _user(account: Account, limit: UserLimit) -> Reason:
     }
     of = f"{format_su(limit.used)} of {format_su(limit.amount)} SUs are used"
     if left > 0 and not limit.is_held:
-        return Reason("user_limit", NOTE, USER, subject, f"a limit of her own: {of}", "", numbers)
+        return Reason("user_limit", NOTE, USER, subject, f"a limit of their own: {of}", "", numbers)
     if left > 0:
-        said = f"the next pass releases her, because of her own limit something is left: {of}"
+        said = f"the next pass releases them: of their own limit something is left: {of}"
         remedy = f"wait for the next pass, or 'slurm_bank.py release_hold {account.name}'"
         return Reason("user_to_be_released", STOPS, USER, subject, said, remedy, numbers)
     more = -(-limit.used // BILLING_SECONDS_PER_SU) + 1
     remedy = f"'slurm_bank.py limit_user {account.name} {limit.user} {more}' or more"
     effect = STOPS if limit.is_held else COMING
-    how = "the bank holds her" if limit.is_held else "the next pass holds her"
-    said = f"nothing is left of her own limit: {of}; {how}"
+    how = "the bank holds them" if limit.is_held else "the next pass holds them"
+    said = f"nothing is left of their own limit: {of}; {how}"
     return Reason("user_limit_used", effect, USER, subject, said, remedy, numbers)
 
 

@@ -113,7 +113,7 @@ def _of_user(account: str, user: str, queue: Queue, add: str) -> Iterator[Reason
     numbers: dict[str, object] = {"user": user, "account": account, "accounts_of_user": list(has)}
     if not mine:
         said = f"she has no association there on {queue.cluster}, so submissions are refused"
-        said += f"; she is in {listed(has)}" if has else "; she is in no account"
+        said += f"; they are in {listed(has)}" if has else "; they are in no account"
         other = f", or submit to one of hers: 'sbatch --account={has[0]}'" if has else ""
         remedy = f"{add}{other}"
         yield Reason("no_association", STOPS, FOR_USER, subject, said, remedy, numbers, where)

@@ -335,7 +335,7 @@ def test_the_queue_and_who_may_not_submit(branch: Branch) -> None:
         lab.submit("full", BOB)
     found = first(of(branch, "full", BOB))
     assert (found.code, found.effect, found.scope) == ("no_association", STOPS, USER)
-    assert "she is in other" in found.sentence
+    assert "they are in other" in found.sentence
     do(branch, found.remedy)
     lab.wait_for(lambda: branch.meters("full") == 2, "the controller to know the user")
     starts(branch, lab.submit("full", BOB, command="sleep 1"))

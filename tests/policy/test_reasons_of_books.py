@@ -242,7 +242,7 @@ def test_limits_of_users() -> None:
     )
     assert (used.code, used.effect, used.scope) == ("user_limit_used", STOPS, USER)
     assert used.sentence == (
-        "nothing is left of her own limit: 10 of 10 SUs are used; the bank holds her"
+        "nothing is left of their own limit: 10 of 10 SUs are used; the bank holds them"
     )
     assert used.remedy == "'slurm_bank.py limit_user physics ada 11' or more"
     assert (left.code, left.effect) == ("user_limit", NOTE)

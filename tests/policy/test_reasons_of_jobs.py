@@ -393,7 +393,7 @@ def test_who_may_submit() -> None:
     )
     assert "AccountingStorageEnforce=associations,limits,qos,safe" in said
     eve = of_account("proj", "lab-eve", queue())
-    assert eve["no_association"].endswith("submissions are refused; she is in no account")
+    assert eve["no_association"].endswith("submissions are refused; they are in no account")
     nobody = queue(holders=tuple(one for one in queue().holders if one.kind == "account"))
     assert "no_users" in of_account("proj", None, nobody)
     free_for_all = queue(enforce=frozenset())
