@@ -68,13 +68,13 @@ def refuse_over(plan: Plan, *, now: int) -> None:
 
 def give_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
     """Promise what is new, give what is more, and set what is carried over."""
+    begun: dict[str, None] = {}
     for one in _changes(plan):
         reason = plan.why(one.account, one.span)
         if one.before is None:
             promised = _promised(one)
             grants.promise(writer, promised, actor=bank.actor, reason=reason, now=now)
-            # It may have started.
-            turn(bank, writer, [one.account], at=now)
+            begun[one.account] = None
             continue
         same = _of_span(writer, one.account, one.span, now=now)
         if (share := one.after.carry_percent) is not None:
@@ -84,6 +84,8 @@ def give_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
         if one.more > 0:
             present = grants.find(writer, same[0].grant_id)
             give(*(bank, writer, _command(plan, one), present, one.more), reference=plan.reference)
+    # What is promised may have started.
+    turn(bank, writer, begun, at=now)
 
 
 def _promised(one: _Change) -> Grant:
