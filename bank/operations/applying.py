@@ -121,8 +121,6 @@ def _write(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
     ]
     periods.open_accounts(bank, writer, openings)
     _change_open(bank, writer, plan, now)
-    # One that was opened may have been given grants with dates since.
-    accounts.show(writer, bank.database, list(opened))
     _write_told(bank, writer, plan)
 
 

@@ -14,7 +14,7 @@ from bank.operations.commands import Command
 from bank.operations.days import exact_text, moment
 from bank.operations.differences import describe, plan_import, plan_repopulate
 from bank.operations.enforcement import enforce
-from bank.store import read
+from bank.store import accounts, read
 from bank.store.connect import reading
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU
@@ -173,6 +173,9 @@ def test_what_has_ended_is_not_in_it_also_before_a_pass_has_seen_it(
     assert len(path.read_text().splitlines()) == 2
     go(FEB)
     assert states(bank) == [("ending", 20)]
+    assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,"]
+    # Nor where a clock is set back: what it has is for the jobs that run.
+    calendar.now = FEB - HOUR
     assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,"]
 
 
@@ -344,6 +347,18 @@ def test_where_slurm_does_not_answer_nothing_is_taken_back(
     assert limit(bank) == 150
 
 
+def test_what_has_started_is_in_force_before_any_pass(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "enforce_soon", lambda *_, **__: None)
+    import_csv(bank, tmp_path, f"test1,50,{IN_JAN},,", f"dept,7,{IN_JAN},,")
+    assert (states(bank), states(bank, "dept")) == ([("in force", 50)], [("in force", 7)])
+    assert (limit(bank), limit(bank, "dept")) == (150, 7)
+    with reading(bank.database) as reader:
+        shown = {row[1]: row[2] for row in accounts.shown_rows(reader, bank.database)}
+    assert shown == {"test1": 150, "dept": 7}
+
+
 def test_what_is_promised_changes_without_entries(bank: Bank, tmp_path: Path) -> None:
     give(bank, "test1", 50, FEB, MAR)
     before = entries(bank)
@@ -370,6 +385,10 @@ def test_what_is_given_comes_before_what_is_taken_back(
     import_csv(bank, tmp_path, f"test1,10,{IN_JAN},,", "test1,120,2027-01-01,allocation,,,,")
     import_csv(bank, tmp_path, f"test1,0,{IN_JAN},,", f"test1,20,{IN_JAN.replace('all', 'x')},,")
     assert (limit(bank), states(bank)) == (140, [("in force", 0), ("in force", 20)])
+    # And of the grant without an end all may be taken, as by modify, but only then.
+    less = f"test1,5,{IN_JAN.replace('all', 'x')},,"
+    import_csv(bank, tmp_path, "test1,1,2027-01-01,allocation,,,,", less)
+    assert (limit(bank), states(bank)) == (6, [("in force", 0), ("in force", 5)])
 
 
 def test_an_account_with_dates_only_is_opened_with_nothing_else(
@@ -402,13 +421,14 @@ def test_a_line_without_an_end_is_about_the_grant_without_an_end(
 
 
 def test_what_has_nothing_left_then_is_said(bank: Bank, go: Go, tmp_path: Path) -> None:
-    give(bank, "test1", 50, JAN, FEB)
+    number = give(bank, "test1", 50, JAN, FEB)
     give(bank, "test1", 500, FEB, MAR)
     go(JAN + HOUR, 60)
     path = tmp_path / "grants.csv"
 
     def notes(su: int) -> list[str]:
-        path.write_text(f"{HEAD}test1,{su},2027-01-01,allocation,,,,\n")
+        promised = f"test1,70,{IN_FEB.replace('all', 'x')},,"
+        path.write_text(f"{HEAD}test1,{su},2027-01-01,allocation,,,,\n{promised}\n")
         return list(plan_import(bank, str(path), reason="").notes)
 
     said = "with nothing left, and so held: test1"
@@ -416,6 +436,14 @@ def test_what_has_nothing_left_then_is_said(bank: Bank, go: Go, tmp_path: Path) 
     assert (notes(11), notes(10)) == ([], [said])
     movements.set_credit(bank, Command("set_credit", "test1", 3 * SU))
     assert (notes(8), notes(7)) == ([], [said])
+    # What a period has closed is nothing that it still has.
+    settings = bank.settings._replace(check_dates=True, on_end="renew", proposal_length_days=28)
+    movements.deposit(bank, Command("deposit", "test1", 5 * SU, grant_id=number))
+    bank.clock.now = JAN + 720 * HOUR  # type: ignore[attr-defined]
+    enforce(bank._replace(settings=settings))
+    assert (limit(bank), states(bank)[0]) == (100, ("in force", 0))
+    go(JAN + 721 * HOUR, 9)
+    assert (notes(7), notes(6)) == ([], [said])
 
 
 # -- what is refused ---------------------------------------------------------------------------
@@ -462,6 +490,17 @@ def test_more_than_the_account_above_has_is_given_where_that_is_meant(
     import_csv(bank, tmp_path, proj.format(11), dept.format(10), f"test1,5,{IN_JAN},,")
     import_csv(bank, tmp_path, f"proj,5,{IN_FEB},,", force=True)
     import_csv(bank, tmp_path, f"proj,4,{IN_FEB},,")
+
+
+def test_what_is_above_an_account_that_the_bank_never_saw_slurm_says(
+    bank: Bank, fake: FakeSlurm, tmp_path: Path
+) -> None:
+    movements.insert(bank, Command("insert", "dept", 10 * SU))
+    fake.add_account("late", "dept")
+    row = f"late,11,{IN_JAN},,"
+    with pytest.raises(Refusal, match="late would have 11 SUs, and dept above it in Slurm's tree"):
+        import_csv(bank, tmp_path, row)
+    import_csv(bank, tmp_path, row, force=True)
 
 
 def test_a_grant_that_ends_while_somebody_thinks_about_it_is_not_given(
@@ -644,6 +683,19 @@ def test_a_debt_is_not_forgiven_by_a_dump_that_cannot_say_it(bank: Bank, tmp_pat
     dumps.dump_json(bank, str(path))
     assert "with what they owe, which a dump says as 0: dept" in repopulate(bank, path)
     assert limit(bank, "dept") == -5
+
+
+def test_a_dump_may_give_more_to_what_owes_and_has_dates(bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    movements.modify(bank, Command("modify", "test1", 30 * SU))
+    dumps.dump_json(bank, str(path))
+    give(bank, "test1", 50, JAN, FEB)
+    movements.insert(bank, Command("insert", "dept", 0))
+    row = "test1,0,2027-01-01,allocation,,,,30"
+    import_csv(bank, tmp_path, row)
+    assert limit(bank) == 20
+    repopulate(bank, path)
+    assert (limit(bank), states(bank)) == (30, [("in force", 50)])
 
 
 def test_what_is_due_is_started_and_ended_before_a_dump_is_compared(
