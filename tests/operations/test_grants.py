@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bank.operations import (
     dumps,
     grants,
     looking,
+    metering,
     movements,
     transfers,
     upkeep,
@@ -27,8 +28,10 @@ from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
 from bank.operations.days import day_text, moment, same_span_after
 from bank.operations.enforcement import enforce, run_pass
+from bank.slurm.command import Slurm
 from bank.store import read
 from bank.store.connect import reading
+from bank.store.meters import Overlap
 from bank.store.read import Standing
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU
@@ -729,6 +732,83 @@ def test_what_ends_later_of_what_was_kept_is_carried_over_too(
     go(FEB + HOUR, 4)
     go(FEB + 2 * HOUR)
     assert (has(bank), states(bank)) == ((18, 0), [("over", 0), ("in force", 18)])
+
+
+@pytest.fixture
+def ending(bank: Bank, fake: FakeSlurm, go: Go) -> int:
+    """A grant that has ended, of which jobs may still use 20 SUs, and 10 SUs without an end."""
+    do(bank, "insert", "test1", 10)
+    number = give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 20 * 60
+    go(JAN + HOUR, 5)
+    go(FEB)
+    assert (has(bank), states(bank)) == ((35, 5), [("ending", 20)])
+    return number
+
+
+def test_what_is_kept_for_jobs_is_not_taken_back(bank: Bank, ending: int) -> None:
+    do(bank, "withdraw", "test1", 4)
+    assert (has(bank), states(bank)) == ((31, 5), [("ending", 20)])
+    for verb in ("withdraw", "deposit"):
+        with pytest.raises(Refusal, match=f"has no grant {ending} that is in force or promised"):
+            do(bank, verb, "test1", 1, grant_id=ending)
+
+
+@pytest.mark.usefixtures("ending")
+def test_what_has_ended_is_given_nothing_again_by_a_new_period(bank: Bank) -> None:
+    do(bank, "reset_usage", "test1")
+    assert (has(bank), states(bank)) == ((30, 0), [("ending", 20)])
+
+
+def test_of_one_grant_nothing_is_taken_back_that_jobs_may_still_use(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    number = give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 40 * 60
+    go(JAN + HOUR)
+    with pytest.raises(Refusal, match="it has 10 that are neither used nor set aside"):
+        do(bank, "withdraw", "test1", 11, grant_id=number)
+    do(bank, "withdraw", "test1", 10, grant_id=number)
+
+
+def test_what_is_due_is_so_when_the_meters_were_asked(
+    bank: Bank, fake: FakeSlurm, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+
+    def slowly(slurm: Slurm, arguments: Sequence[str]) -> str:
+        answer = fake.run(slurm, arguments)
+        calendar.now = FEB
+        return answer
+
+    calendar.now = FEB - 1
+    with monkeypatch.context() as patches:
+        patches.setattr(metering, "run", slowly)
+        run_pass(bank)
+    assert states(bank) == [("in force", 50)]
+    run_pass(bank)
+    assert states(bank) == [("over", 0)]
+
+
+def test_what_dates_did_is_said_also_where_the_reading_was_overtaken(
+    bank: Bank, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+    calendar.now = FEB
+    write, calls = metering._write, []
+
+    def overtaken(*arguments: Any) -> dict[str, str]:  # noqa: ANN401
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise Overlap
+        return write(*arguments)
+
+    monkeypatch.setattr(metering, "_write", overtaken)
+    assert len(run_pass(bank).notes) == 1
+    assert len(calls) == 2
 
 
 # -- what is settled, and what is not ----------------------------------------------------------
