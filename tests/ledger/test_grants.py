@@ -113,6 +113,8 @@ def test_taken_is_all_of_it_and_the_rest_is_of_one(
         (100, 40, 25, 40, 15, 60),
         (0, 40, 25, 0, 0, 0),
         (-5, 40, 25, 0, 0, 0),
+        # Others have ended before, and keep more than that.
+        (30, -5, 0, 0, 0, 30),
     ],
 )
 def test_what_a_grant_that_ended_leaves(

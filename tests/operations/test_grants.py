@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bank.errors import InputError, Refusal
+from bank.errors import InputError, Refusal, SlurmError
 from bank.ledger.amounts import MAX_SU
 from bank.operations import (
     applying,
@@ -309,6 +309,16 @@ def test_every_command_begins_with_what_is_due(bank: Bank, calendar: Calendar) -
     assert has(bank) == (11, 0)
 
 
+def test_what_is_due_is_done_before_a_command_that_asks_nothing_of_slurm(
+    bank: Bank, calendar: Calendar
+) -> None:
+    do(bank, "insert", "test1", 10)
+    give(bank, "test1", 50, JAN, FEB)
+    calendar.now = FEB
+    do(bank, "modify", "test1", 5)
+    assert has(bank) == (5, 0)
+
+
 def test_use_of_a_child_is_paid_by_grants_of_its_parent_too(
     bank: Bank, fake: FakeSlurm, calendar: Calendar
 ) -> None:
@@ -365,7 +375,10 @@ def test_renewed_is_as_much_as_long_and_of_the_same_kind(bank: Bank, go: Go) -> 
     go(JAN + HOUR, 20)
     do(bank, "renew", "test1")
     do(bank, "renew", "test1", 7, kind="more")
-    _, first, second, third = grants.grants(bank, "test1")
+    # One that is only promised is renewed as well.
+    do(bank, "renew", "test1", kind="yet more")
+    _, first, second, third, fourth = grants.grants(bank, "test1")
+    assert (fourth["start"], fourth["given_su"]) == ("2027-04-01", "7")
     assert (first["given_su"], first["left_su"]) == ("60", "40")
     assert [second[what] for what in ("start", "end", "kind", "given_su", "carry_percent")] == [
         *("2027-02-01", "2027-03-01", "INCITE", "60", 10)
@@ -528,6 +541,31 @@ def test_what_is_transferred_keeps_its_dates(bank: Bank, go: Go) -> None:
     assert states(bank, "dept") == [("over", 0), ("in force", 3)]
 
 
+def test_what_one_has_settled_is_not_settled_for_the_other(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    association = fake.add_user("dept")
+    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "dept", 100)
+    give(bank, "test1", 50, JAN, MAR)
+    go(JAN + HOUR, 20)
+    give(bank, "test1", 5, JAN + HOUR, APR)
+    give(bank, "dept", 50, JAN, FEB)
+    do(bank, "transfer", "test1", 30, to="dept")
+    assert not fake.limits["dept"]
+    fake.use(association, 25 * SU)
+    go(JAN + 2 * HOUR)
+    assert states(bank, "dept") == [("in force", 25), ("in force", 30)]
+
+
+def test_nobody_is_transferred_more_than_a_limit_can_be(bank: Bank) -> None:
+    do(bank, "insert", "test1", 5)
+    do(bank, "insert", "dept", MAX_SU - 5)
+    with pytest.raises(Refusal, match="give less"):
+        do(bank, "transfer", "test1", 5, to="dept")
+    do(bank, "transfer", "test1", 4, to="dept")
+
+
 @pytest.mark.parametrize(
     ("giving", "taking", "su", "why"),
     [
@@ -563,7 +601,7 @@ def test_credit_lets_an_account_be_overdrawn(bank: Bank, fake: FakeSlurm, go: Go
         do(bank, "transfer", "test1", 6, to="dept")
     do(bank, "transfer", "test1", 5, to="dept")
     assert (has(bank), has(bank, "dept")) == ((5, 20), (5, 0))
-    assert fake.limits["test1"]
+    assert (bool(fake.limits["test1"]), bool(fake.limits["dept"])) == (True, False)
     do(bank, "set_credit", "test1", 16)
     assert not fake.limits["test1"]
     do(bank, "set_credit", "test1", 0)
@@ -623,10 +661,15 @@ def test_use_is_corrected_by_hand_both_ways_and_says_why(bank: Bank, go: Go) -> 
     go(JAN + HOUR, 15)
     with pytest.raises(Refusal, match="needs a reason"):
         do(bank, "adjust", "test1", 5)
+    number = give(bank, "test1", 3, JAN + HOUR, FEB)
     do(bank, "adjust", "test1", 5, reason="on the test nodes")
-    assert has(bank) == (100, 20)
+    assert (has(bank), states(bank)) == ((103, 20), [("in force", 0)])
+    with reading(bank.database) as reader:
+        paid = reader.query("SELECT grant_id, amount FROM entry WHERE kind = 'adjustment'")
+    assert paid[0] == (number, 3 * SU)
+    assert sum(amount for _, amount in paid) == 5 * SU
     do(bank, "adjust", "test1", -19, reason="not theirs")
-    assert has(bank) == (100, 1)
+    assert has(bank) == (103, 1)
     with pytest.raises(Refusal, match="itself has used 1 "):
         do(bank, "adjust", "test1", -2, reason="not theirs")
     with pytest.raises(Refusal, match="is on fake"):
@@ -667,6 +710,25 @@ def test_one_that_the_bank_has_not_seen_is_looked_up_in_slurm(bank: Bank, fake: 
     with pytest.raises(Refusal, match="deep would have 11 SUs, and dept above it"):
         give(bank, "deep", 11, JAN, FEB)
     do(bank, "insert", "deep", 10)
+    # One in between that the bank has closed is none.
+    do(bank, "insert", "group", 1)
+    do(bank, "delete", "group", force=True)
+    with pytest.raises(Refusal, match="deep would have 11 SUs, and dept above it"):
+        do(bank, "add", "deep", 1)
+
+
+def test_whether_slurm_has_an_account_is_not_guessed(
+    bank: Bank, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(slurm: Slurm, arguments: Sequence[str]) -> str:
+        if "assoc_mgr" in arguments:
+            raise SlurmError("no answer")
+        return fake.run(slurm, arguments)
+
+    monkeypatch.setattr(metering, "run", nothing)
+    for act in (lambda: do(bank, "insert", "test1", 1), lambda: give(bank, "test1", 1, JAN, FEB)):
+        with pytest.raises(SlurmError, match="no answer"):
+            act()
 
 
 # -- what jobs that run may still use ----------------------------------------------------------
