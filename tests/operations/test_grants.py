@@ -1168,6 +1168,23 @@ def test_a_renewal_that_is_rehearsed_leaves_grants_with_dates_what_they_have_lef
     assert (rehearsed.limited, rehearsed.held) == (done.limited, done.held)
 
 
+def test_a_renewal_and_a_grant_that_starts_are_rehearsed_together(
+    bank: Bank, fake: FakeSlurm, calendar: Calendar, meter: int
+) -> None:
+    bank = bank._replace(
+        settings=bank.settings._replace(check_dates=True, on_end="renew", proposal_length_days=30)
+    )
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, APR)
+    give(bank, "test1", 20, FEB, APR)
+    calendar.now = FEB
+    fake.use(meter, 70 * SU)
+    rehearsed = run_pass(bank, dry_run=True)
+    assert rehearsed.passes == run_pass(bank).passes
+    assert rehearsed.passes[0].held_now == ["test1"]
+    assert has(bank) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("verb", "su", "more"),
     [
