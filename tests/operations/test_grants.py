@@ -820,6 +820,7 @@ def test_what_is_kept_for_jobs_is_not_taken_back(bank: Bank, ending: int) -> Non
 def test_what_has_ended_is_given_nothing_again_by_a_new_period(bank: Bank) -> None:
     do(bank, "reset_usage", "test1")
     assert (has(bank), states(bank)) == ((30, 0), [("ending", 20)])
+    assert entries(bank)[-3:] == [("closing", 5), ("expiry", 10), ("deposit", 10)]
 
 
 def test_of_one_grant_nothing_is_taken_back_that_jobs_may_still_use(
