@@ -244,6 +244,9 @@ def prepare(name: str, lab: Lab, environment: Mapping[str, str]) -> None:
         for node in ("c1", "c2"):
             job = lab.submit(account, partition="fast", command="sleep 1", extra=["-w", node])
             lab.wait_for_state(job, {"COMPLETED"})
+        question = ("sacct", "-aXnP", "-A", account, "-o", "State")
+        ended = ["COMPLETED", "COMPLETED"]
+        lab.wait_for(lambda: lab.run(*question).split() == ended, "slurmdbd to know both jobs")
     done = run_in_terminal(
         ["./slurm_bank.py", "migrate"], environment=dict(environment), directory=ROOT
     )

@@ -166,7 +166,7 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
             raise UsageError(f"{verb} does not take {option}, but {', '.join(takes)}")
     for option in _WITH_TEXT:
         _refuse_unprintable(option, given[option])
-    name = given["<account>"] or given["<from>"]
+    name = given["<from>"] if given["<account>"] is None else given["<account>"]
     return Arguments(
         verb=verb,
         account=None if name is None else account_name(name),

@@ -56,13 +56,10 @@ CASES = {
     "release_hold": Case(("insert @ 10", "hold @"), "release_hold @"),
     "delete": Case(("insert @ 0",), "delete @ --yes"),
     "delete_force": Case(("insert @ 10", "hold @"), "delete @ --yes --force"),
-    "deposit": Case(("insert @ 0",), "deposit @ 10"),
     "set_credit": Case(("insert @ 0",), "set_credit @ 10"),
     "transfer": Case((GIVEN_NOW, "insert @to 0"), "transfer @ @to 10", has_other=True),
-    "adjust": Case(("insert @ 10",), "adjust @ 5 --reason because"),
     "refund": Case(("insert @ 10", "adjust @ 10 --reason because"), "refund @ 5"),
     "grant": Case(("insert @ 0",), GIVEN_NOW),
-    "grant_promised": Case(("insert @ 0",), PROMISED),
     "grant_opens": Case((), GIVEN_NOW),
     "renew": Case((PROMISED,), "renew @"),
 }

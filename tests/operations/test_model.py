@@ -247,5 +247,5 @@ class BankAndSlurm(RuleBasedStateMachine):
             assert standing.used >= 0
 
 
-BankAndSlurm.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+BankAndSlurm.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestBankAndSlurm = BankAndSlurm.TestCase

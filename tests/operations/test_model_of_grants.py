@@ -312,5 +312,5 @@ class GrantsAndTime(RuleBasedStateMachine):
         assert sum(balance.values()) == 0
 
 
-GrantsAndTime.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+GrantsAndTime.TestCase.settings = settings(max_examples=25, stateful_step_count=25)
 TestGrantsAndTime = GrantsAndTime.TestCase

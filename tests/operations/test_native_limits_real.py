@@ -167,7 +167,8 @@ def test_a_qos_whose_own_limit_wins_is_named(branch: Branch) -> None:
 
 def test_a_child_is_stopped_by_its_parents_limit(branch: Branch) -> None:
     branch.open("above", 100)
-    branch.open("below", 1000, parent="above")
+    branch.open("below", 100, parent="above")
+    movements.add(branch.bank, Command("add", "below", 900 * SU, force=True))
     job = submit(branch, "below", 2)
     branch.lab.wait_for_reason(job, WAITS)
     movements.add(branch.bank, Command("add", "above", 100 * SU))

@@ -139,7 +139,7 @@ class Refunds(RuleBasedStateMachine):
         self.jobs.agrees()
 
 
-Refunds.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+Refunds.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestRefunds = Refunds.TestCase
 
 

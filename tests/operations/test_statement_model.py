@@ -129,5 +129,5 @@ class BankWithStatements(BankAndSlurm):
         assert all(total == totals[0] for total in totals)
 
 
-BankWithStatements.TestCase.settings = settings(max_examples=30, stateful_step_count=12)
+BankWithStatements.TestCase.settings = settings(max_examples=20, stateful_step_count=12)
 TestBankWithStatements = BankWithStatements.TestCase

@@ -8,11 +8,19 @@ DAY = 86_400_000_000
 DAYS = 3
 
 
-def billed_by_sacct(branch: Branch, name: str) -> dict[str, int]:
-    """Return the billing-seconds of an account's jobs by user, as slurmdbd has them."""
+def billed_by_sacct(branch: Branch, name: str, jobs: int) -> dict[str, int]:
+    """Return the billing-seconds of an account's jobs by user, once slurmdbd has all of them.
+
+    The controller tells it of starts every five seconds, and until then whose a job is is unknown.
+    """
     question = ("sacct", "-aXnP", "-A", name, "-o", "User,ElapsedRaw,AllocTRES")
+
+    def rows() -> list[str]:
+        shown = branch.lab.run(*question).splitlines()
+        return shown if len(shown) == jobs else []
+
     found: dict[str, int] = {}
-    for row in branch.lab.run(*question).splitlines():
+    for row in branch.lab.wait_for(rows, f"slurmdbd to know {jobs} jobs of {name}"):
         user, elapsed, tres = row.split("|")
         billing = dict(part.split("=") for part in tres.split(","))["billing"]
         found[user] = found.get(user, 0) + int(elapsed) * int(billing)
@@ -30,7 +38,8 @@ def test_what_is_told_is_what_ran(branch: Branch) -> None:
     jobs = [("stated", ADA, 2), ("stated", BOB, 3), ("below", ADA, 5)]
     branch.run_all(jobs)
     branch.enforce()
-    own, below = (billed_by_sacct(branch, name) for name in ("stated", "below"))
+    own = billed_by_sacct(branch, "stated", 4)
+    below = billed_by_sacct(branch, "below", 2)
     ran = sum(own.values()) + sum(below.values())
 
     told = statement.statement(branch.bank, "stated", is_itemized=True)

@@ -182,5 +182,5 @@ class UsersOfAccounts(RuleBasedStateMachine):
         assert upkeep.verify(self.bank) == []
 
 
-UsersOfAccounts.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
+UsersOfAccounts.TestCase.settings = settings(max_examples=20, stateful_step_count=25)
 TestUsersOfAccounts = UsersOfAccounts.TestCase
