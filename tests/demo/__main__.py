@@ -16,6 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import docopt
+
+from tests.demo import department
 from tests.demo.moving_in import move_in
 from tests.demo.story import ROOT, USER, Demo, Differs, say, tell, title
 from tests.lab import Lab, LabError, Missing, layout
@@ -70,6 +73,7 @@ def run(*, keep: bool) -> int:
     demo = Demo(directory)
     with ended(demo, directory, keep=keep):
         write_settings(demo, directory)
+        copy_program(demo.program)
         # Where an empty database is kept for all labs; this one's own directory lies elsewhere.
         layout.make_home(layout.home())
         demo.lab.start()
@@ -78,6 +82,7 @@ def run(*, keep: bool) -> int:
         for name in ("SLURM_CONF", "SLURM_BANK_SETTINGS"):
             print(f"  export {name}={demo.environment[name]}")
         tell(demo)
+        tell_whole_bank(demo)
         move_in(demo)
     title(f"All of it happened as said, in {time.monotonic() - began:.0f} s")
     if keep:
@@ -133,6 +138,25 @@ def write_settings(demo: Demo, directory: Path) -> None:
         text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
     demo.settings.write_text(text, encoding="utf-8")
     demo.settings.chmod(0o644)
+
+
+def copy_program(program: Path) -> None:
+    """Copy the bank to where the demo's users can read it, with the one package that it needs."""
+    program.mkdir()
+    program.chmod(0o755)
+    shutil.copy2(ROOT / "slurm_bank.py", program)
+    for package in (ROOT / "bank", Path(docopt.__file__).parent):
+        shutil.copytree(package, program / package.name)
+
+
+def tell_whole_bank(demo: Demo) -> None:
+    """Show what a department does with the bank in a year."""
+    its = department.share_out(demo)
+    department.start_grant(demo, its)
+    department.quote(demo)
+    department.explain(demo, its)
+    department.outage(demo, its)
+    department.prove(demo)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ ACCOUNTS = {
 
 def move_in(demo: Demo) -> None:
     """Take over a predecessor's database, and show that each difference has a number."""
-    title("7. A database of the predecessor is taken over, with holds in force")
+    title("14. A database of the predecessor is taken over, with holds in force")
     use_some(demo)
     raw = {name: demo.lab.raw_usage(name) for name in ACCOUNTS}
     database = leave_old_database(demo, raw)

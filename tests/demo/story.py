@@ -17,9 +17,12 @@ from tests.lab import Lab, LabError
 ROOT = Path(__file__).resolve().parent.parent.parent
 USER = "lab-ada"
 GRANT, TOP_UP = 10, 20
+SU = 3600
 # A job of this many cores and seconds in a partition where a core-second is one SU uses more.
-CORES, SECONDS = 4, 3
+CORES, SECONDS = 6, 2
 LONGEST_WAIT = 20
+# As wide as the widest table that is shown.
+COLUMNS = 110
 # The jobs in the partition normal run for less than this while the demo lasts, at a billing-second
 # a second, and the controller counts them once a minute.
 LITTLE = 60
@@ -35,12 +38,14 @@ class Demo:
     Attributes:
         lab: the cluster.
         settings: the bank's settings file.
+        program: the bank for everybody: its users need not be able to read where this one lies.
         environment: what every command gets to see.
     """
 
     def __init__(self, directory: Path) -> None:
         self.lab = Lab("demo", directory / "lab", say=say)
         self.settings = directory / "py_sb_settings.py"
+        self.program = directory / "program"
         self.environment = {
             "PATH": f"{ROOT}/.venv/bin:{os.environ.get('PATH', os.defpath)}",
             "HOME": str(directory),
@@ -67,9 +72,9 @@ class Demo:
         return run_in_terminal(
             shlex.split(command),
             environment=self.environment,
-            # A user need not be able to read where the bank lies.
-            directory=Path("/") if user else ROOT,
+            directory=self.program if user else ROOT,
             user=user,
+            columns=COLUMNS,
         )
 
     def ask(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
@@ -182,12 +187,15 @@ def use_them_up(demo: Demo) -> tuple[dict[str, int], int]:
     return {}, running
 
 
-def submit(demo: Demo, account: str, options: str, script: str) -> int:
+def submit(demo: Demo, account: str, options: str, script: str, *, user: str = USER) -> int:
     """Submit a job as a user does; return its id."""
-    said = demo.type(
-        f"sbatch -A {account} {options} -o /dev/null --wrap='{script}'",
-        user=USER,
+    return submitted(
+        demo.type(f"sbatch -A {account} {options} -o /dev/null --wrap='{script}'", user=user)
     )
+
+
+def submitted(said: str) -> int:
+    """Return the id of the job that sbatch has accepted."""
     found = re.search(r"Submitted batch job (\d+)", said)
     if found is None:
         raise Differs(f"sbatch said {said!r}")
