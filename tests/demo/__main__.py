@@ -18,9 +18,9 @@ from typing import NoReturn
 
 import docopt
 
-from tests.demo import department
-from tests.demo.moving_in import move_in
-from tests.demo.story import ROOT, USER, Demo, Differs, say, tell, title
+from tests.demo import days, department
+from tests.demo.moving_in import move_in, use_some
+from tests.demo.story import ROOT, USER, Demo, Differs, say, tell, title, write_settings
 from tests.lab import Lab, LabError, Missing, layout
 from tests.lab.packages import missing_packages
 
@@ -72,7 +72,7 @@ def run(*, keep: bool) -> int:
     directory.chmod(0o755)
     demo = Demo(directory)
     with ended(demo, directory, keep=keep):
-        write_settings(demo, directory)
+        set_up(demo, directory)
         copy_program(demo.program)
         # Where an empty database is kept for all labs; this one's own directory lies elsewhere.
         layout.make_home(layout.home())
@@ -82,8 +82,8 @@ def run(*, keep: bool) -> int:
         for name in ("SLURM_CONF", "SLURM_BANK_SETTINGS"):
             print(f"  export {name}={demo.environment[name]}")
         tell(demo)
-        tell_whole_bank(demo)
-        move_in(demo)
+        moving = tell_whole_bank(demo)
+        move_in(demo, moving)
     title(f"All of it happened as said, in {time.monotonic() - began:.0f} s")
     if keep:
         explain_kept(directory)
@@ -125,7 +125,7 @@ def install_packages(there: str | None) -> None:
         raise Missing("packages: see the line above")
 
 
-def write_settings(demo: Demo, directory: Path) -> None:
+def set_up(demo: Demo, directory: Path) -> None:
     """Write the bank's settings: as they come, but for where its files lie."""
     (directory / "bank").mkdir(mode=0o700)
     here = {
@@ -133,11 +133,8 @@ def write_settings(demo: Demo, directory: Path) -> None:
         "LOGFILE": str(directory / "bank" / "slurm_bank.log"),
         "SLURM_CONF": str(demo.lab.slurm_conf),
     }
-    text = (ROOT / "py_sb_settings.py").read_text(encoding="utf-8")
-    for name, value in here.items():
-        text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
-    demo.settings.write_text(text, encoding="utf-8")
-    demo.settings.chmod(0o644)
+    as_they_come = (ROOT / "py_sb_settings.py").read_text(encoding="utf-8")
+    write_settings(demo.settings, as_they_come, here)
 
 
 def copy_program(program: Path) -> None:
@@ -149,14 +146,23 @@ def copy_program(program: Path) -> None:
         shutil.copytree(package, program / package.name)
 
 
-def tell_whole_bank(demo: Demo) -> None:
-    """Show what a department does with the bank in a year."""
+def tell_whole_bank(demo: Demo) -> list[int]:
+    """Show what a department does with the bank; return the jobs of the chapter after."""
+    its_days = days.Days(demo)
     its = department.share_out(demo)
-    department.start_grant(demo, its)
-    department.quote(demo)
-    department.explain(demo, its)
-    department.outage(demo, its)
+    its_days.pass_by()
+    for chapter in (
+        department.start_grant,
+        department.quote,
+        department.explain,
+        department.outage,
+    ):
+        chapter(demo, its)
+        its_days.pass_by()
+    moving = use_some(demo)
+    days.forecast(demo, its_days)
     department.prove(demo)
+    return moving
 
 
 @contextlib.contextmanager

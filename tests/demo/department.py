@@ -92,7 +92,7 @@ def start_grant(demo: Demo, department: Department) -> None:
     check("and none of others", seen=said, is_so=said.endswith("(no_such_account)\n"))
 
 
-def quote(demo: Demo) -> None:
+def quote(demo: Demo, _: Department) -> None:
     """Ask what a job will cost, run it, and compare."""
     title("9. What will my job cost? The same was charged")
     (demo.program / "job.sh").write_text(JOB, encoding="utf-8")

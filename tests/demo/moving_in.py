@@ -4,12 +4,11 @@ The table is in the form recorded of the predecessor (tests/predecessor/recorded
 by the command that it runs.
 """
 
-import re
 import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.demo.story import USER, Demo, check, line_of, say, title
+from tests.demo.story import USER, Demo, check, line_of, say, settings_beside, title
 from tests.predecessor.old_file import make_old_database, old_row
 
 SU = 3600
@@ -52,10 +51,15 @@ ACCOUNTS = {
 }
 
 
-def move_in(demo: Demo) -> None:
-    """Take over a predecessor's database, and show that each difference has a number."""
+def move_in(demo: Demo, jobs: list[int]) -> None:
+    """Take over a predecessor's database, and show that each difference has a number.
+
+    Args:
+        demo: where.
+        jobs: what `use_some` has submitted.
+    """
     title("14. A database of the predecessor is taken over, with holds in force")
-    use_some(demo)
+    wait_until_used(demo, jobs)
     raw = {name: demo.lab.raw_usage(name) for name in ACCOUNTS}
     database = leave_old_database(demo, raw)
     hold_as_before(demo)
@@ -77,17 +81,21 @@ def move_in(demo: Demo) -> None:
     release_by_top_up(demo)
 
 
-def use_some(demo: Demo) -> None:
-    """Have jobs use what the predecessor's accounts are to have used."""
-    say(f"the accounts of the predecessor: {', '.join(ACCOUNTS)}; a few jobs use SUs in them")
+def use_some(demo: Demo) -> list[int]:
+    """Submit jobs that use what the predecessor's accounts are to have used; return them."""
+    say(f"for later: accounts of the predecessor ({', '.join(ACCOUNTS)})")
+    say("and a few jobs that use SUs in them")
     demo.lab.make_accounts(list(ACCOUNTS), users=[USER])
-    jobs = []
-    for name, old in ACCOUNTS.items():
-        for partition, seconds in (("fast", old.seconds_fast), ("normal", old.seconds_normal)):
-            if seconds:
-                command = f"sleep {seconds}"
-                job = demo.lab.submit(name, USER, partition=partition, command=command)
-                jobs.append(job)
+    return [
+        demo.lab.submit(name, USER, partition=partition, command=f"sleep {seconds}")
+        for name, old in ACCOUNTS.items()
+        for partition, seconds in (("fast", old.seconds_fast), ("normal", old.seconds_normal))
+        if seconds
+    ]
+
+
+def wait_until_used(demo: Demo, jobs: list[int]) -> None:
+    """Wait until the jobs have ended and are counted."""
     for job in jobs:
         demo.wait_for_job(job, "COMPLETED")
     demo.wait(
@@ -148,14 +156,8 @@ def held_in_slurm(demo: Demo) -> list[str]:
 
 def switch_settings(demo: Demo, database: Path) -> None:
     """Give the bank the settings of the predecessor's installation."""
-    settings = demo.settings.with_name("moved_in_settings.py")
-    text = demo.settings.read_text(encoding="utf-8")
-    for name, value in (("DATABASE", str(database)), ("LOGFILE", ""), ("ON_TOP_UP", "keep")):
-        text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
-    settings.write_text(text, encoding="utf-8")
-    settings.chmod(0o644)
-    demo.environment["SLURM_BANK_SETTINGS"] = str(settings)
-    print(f"  export SLURM_BANK_SETTINGS={settings}")
+    changed = {"DATABASE": str(database), "LOGFILE": "", "ON_TOP_UP": "keep", "PUBLISHED": ""}
+    demo.use_settings(settings_beside(demo, "moved_in_settings.py", **changed))
 
 
 def check_differences(report: dict[str, Any], raw: dict[str, int]) -> None:

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class Demo:
             columns=COLUMNS,
         )
 
+    def use_settings(self, path: Path) -> None:
+        """Let all that is typed from now on be answered by the bank of a settings file."""
+        self.environment["SLURM_BANK_SETTINGS"] = str(path)
+        print(f"  export SLURM_BANK_SETTINGS={path}")
+
     def ask(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
         """Return what the bank says of something, as data, without showing it."""
         done = subprocess.run(
@@ -103,6 +108,21 @@ class Demo:
                 self.lab.wait_for_reason(job, reason, LONGEST_WAIT)
         except LabError as error:
             raise Differs(str(error)) from error
+
+
+def settings_beside(demo: Demo, name: str, **changed: str) -> Path:
+    """Write a settings file that differs from the demo's in some settings, and return it."""
+    path = demo.settings.with_name(name)
+    write_settings(path, demo.settings.read_text(encoding="utf-8"), changed)
+    return path
+
+
+def write_settings(path: Path, text: str, changed: Mapping[str, str]) -> None:
+    """Write a settings file from the text of another."""
+    for name, value in changed.items():
+        text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
 
 
 # -- the screen ----------------------------------------------------------------------------
