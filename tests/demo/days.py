@@ -76,7 +76,7 @@ def forecast(demo: Demo, days: Days) -> None:
     raw = demo.lab.raw_usage(ACCOUNT)
     rate = (raw - days.found) / SU / (len(CORES) - 1)
     check(
-        f"{rate:g} SUs a day is what its jobs have used in {len(CORES) - 1} days",
+        "the expected rate is what its jobs have used, by days",
         seen=said,
         is_so=f"left {GRANT - raw / SU:g} SUs\n" in said
         and line_of(said, str(len(CORES) - 1)).split()[1] == f"{rate:g}",

@@ -24,12 +24,13 @@ class Department(NamedTuple):
 
     Attributes:
         began: when it began, as people say it.
-        start: when its grant starts.
+        start, end: of its grant.
         job: the other user's job, on the node c2.
     """
 
     began: datetime
     start: datetime
+    end: datetime
     job: int
 
 
@@ -50,6 +51,8 @@ def share_out(demo: Demo) -> Department:
         seen=said,
         is_so=said.startswith("Account astro has 0 SUs") and f"{GRANT} SUs is promised" in said,
     )
+    shown = demo.type("./slurm_bank.py grants astro")
+    check("it is promised", seen=shown, is_so=bool(re.search(r" promised .* call 7\b", shown)))
     job = submit(demo, "stars", "-p fast -w c2 -t 2 --no-requeue", "sleep 600", user=OTHER)
     said = demo.type(f"./slurm_bank.py insert stars {TOO_MUCH}", status=1)
     check(
@@ -59,14 +62,7 @@ def share_out(demo: Demo) -> Department:
     )
     demo.type(f"./slurm_bank.py insert stars {SHARE}")
     demo.type(f"./slurm_bank.py limit_user stars {USER} {OWN_LIMIT} --reason student")
-    demo.type("./slurm_bank.py renew astro --kind 'call 8'")
-    shown = demo.type("./slurm_bank.py grants astro")
-    check(
-        "this year's and next year's are promised",
-        seen=shown,
-        is_so=bool(re.search(r" promised .* call 7\b.*\n.* promised .* call 8\b", shown)),
-    )
-    return Department(began, start, job)
+    return Department(began, start, end, job)
 
 
 def start_grant(demo: Demo, department: Department) -> None:
@@ -79,12 +75,15 @@ def start_grant(demo: Demo, department: Department) -> None:
     check("the pass has found it", seen=said, is_so=f"of {GRANT} SUs is in force until" in said)
     check("and let astro go", seen=said, is_so="released: astro" in said)
     demo.wait_for_job(department.job, "RUNNING")
+    said = demo.type("./slurm_bank.py renew astro --kind 'call 8'")
+    again = f"{GRANT} SUs is promised, from {department.end.isoformat()} until before"
+    check("next year's can be given today", seen=said, is_so=again in said)
     demo.type(f"./slurm_bank.py transfer astro biology {GIVEN} --reason 'joint project'")
     shown = demo.type("./slurm_bank.py grants biology")
     check(
         "what is given away keeps its end",
         seen=shown,
-        is_so=shown.count((department.start + timedelta(days=365)).date().isoformat()) == 1,
+        is_so=shown.count(department.end.isoformat()) == 1,
     )
     said = demo.type("./slurm_bank.py balance stars", user=OTHER)
     check("its user sees the account", seen=said, is_so=line_of(said, "stars").split()[1] == "300")
