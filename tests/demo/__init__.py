@@ -1,1 +1,1 @@
-"""The demo: the bank's main job on a private cluster, shown and checked (scripts/demo)."""
+"""The demo: the bank at work on a private cluster, shown and checked (scripts/demo)."""
