@@ -140,10 +140,12 @@ def set_up(demo: Demo, directory: Path) -> None:
 def copy_program(program: Path) -> None:
     """Copy the bank to where the demo's users can read it, with the one package that it needs."""
     program.mkdir()
-    program.chmod(0o755)
     shutil.copy2(ROOT / "slurm_bank.py", program)
     for package in (ROOT / "bank", Path(docopt.__file__).parent):
         shutil.copytree(package, program / package.name)
+    # A checkout may be closed to others.
+    for path in (program, *program.rglob("*")):
+        path.chmod(0o755)
 
 
 def tell_whole_bank(demo: Demo) -> list[int]:

@@ -94,7 +94,9 @@ def start_grant(demo: Demo, department: Department) -> None:
 def quote(demo: Demo, _: Department) -> None:
     """Ask what a job will cost, run it, and compare."""
     title("9. What will my job cost? The same was charged")
-    (demo.program / "job.sh").write_text(JOB, encoding="utf-8")
+    script = demo.program / "job.sh"
+    script.write_text(JOB, encoding="utf-8")
+    script.chmod(0o644)
     demo.type("cat job.sh", user=USER)
     said = demo.type("./slurm_bank.py quote job.sh", user=USER)
     quoted = re.search(r"^billing (\d+) for", said, re.MULTILINE)
