@@ -100,7 +100,7 @@ Options:
   --itemized     each entry by itself, not sums (statement)
   --csv          each entry as a line of CSV (statement)
   --html         a page to be printed (statement)
-  --by WHAT      user, account, partition, month or cluster (usage)
+  --by WHAT      user, account, partition (which asks sacct), month or cluster (usage)
   --chart        draw the chart although this is no terminal (forecast)
   --held         only those that are held (list)
   --over PERCENT   only those that have used so much of their limit, most used first (list)

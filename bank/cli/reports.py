@@ -114,8 +114,13 @@ def _usage(bank: Bank, arguments: Arguments) -> int:
     whose = f"Account {found['account']}" if found["account"] else "All accounts"
     print_line(f"{whose} {_when(found)}")
     by = found["by"]
-    columns = (by, "charged_su", "refunded_su", "used_su", "percent")
-    print_table(columns, [*found["rows"], {by: "total", **found["total"]}])
+    columns = [by, "charged_su", "refunded_su", "used_su", "percent"]
+    total = {by: "total", **found["total"]}
+    if by == "partition":
+        # A partition may have any name, so why something is of none stands in a column of its own.
+        columns.append("because")
+    lines = [*found["rows"], *found["rest"], total]
+    print_table(columns, [{**dict.fromkeys(columns), **line} for line in lines])
     return 0
 
 

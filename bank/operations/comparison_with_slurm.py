@@ -12,7 +12,7 @@ from bank.ledger.amounts import format_su
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster, all_clusters
-from bank.operations.job_costs import CostedRun, find_overlapping
+from bank.operations.job_costs import CostedRun, find_alive, find_overlapping
 from bank.operations.meter_plan import LAG_SECONDS
 from bank.operations.rates import Rate
 from bank.policy import metering, reconciliation
@@ -25,7 +25,7 @@ from bank.policy.reconciliation import (
     Ran,
     Segment,
 )
-from bank.slurm import sacctmgr, squeue
+from bank.slurm import sacctmgr
 from bank.slurm.command import run
 from bank.store import accounts, charges, meters
 from bank.store.charges import Charge, MeterInSpan, Moment
@@ -143,9 +143,7 @@ def _compare_cluster(
         until_seconds=question.until // _MICROSECONDS + 1,
         accounts=books.names,
     )
-    alive: set[int] = set()
-    if any(one.job.ended_at is None for one in costed):
-        alive = {one.job_id for one in squeue.read(run(bank.slurm, squeue.arguments(cluster.on)))}
+    alive = find_alive(bank, cluster, costed)
     by_meter = _by_meter(books, costed)
     charged = _by_reference(books)
     since, until = _seconds(question.since), _seconds(question.until)

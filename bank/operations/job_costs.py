@@ -10,7 +10,7 @@ from bank.operations.clusters import Cluster, all_clusters, find_clusters
 from bank.operations.rates import Rate, Rates, ask_rates, in_sizes, rate_of
 from bank.operations.sacct_rows import find_rows
 from bank.policy import prices
-from bank.slurm import sacct
+from bank.slurm import sacct, squeue
 from bank.slurm.command import run
 from bank.slurm.sacct import JobRow
 
@@ -133,6 +133,19 @@ def find_overlapping(
         if one.began_at < until_seconds and (one.job.ended_at or until_seconds) > since_seconds
         if wanted is None or one.job.account in wanted
     ]
+
+
+def find_alive(bank: Bank, cluster: Cluster, costed: Sequence[CostedRun]) -> set[int]:
+    """Return the ids of the jobs that the controller knows, where one of the runs has not ended.
+
+    A run that has not ended for sacct and is of none of them runs for sacct alone.
+
+    Raises:
+        SlurmError: squeue did not answer or was not understood.
+    """
+    if all(one.job.ended_at is not None for one in costed):
+        return set()
+    return {one.job_id for one in squeue.read(run(bank.slurm, squeue.arguments(cluster.on)))}
 
 
 def _costed(rows: Sequence[JobRow], rates: Rates) -> list[CostedRun]:

@@ -22,7 +22,7 @@ def as_reader(bank: Bank) -> tuple[Bank, str | None]:
     directory = bank.settings.published
     if not directory or os.access(bank.database.path, os.R_OK) or _is_missing(bank.database.path):
         return bank, None
-    path = f"{directory}/{os.getuid()}{SUFFIX}"
+    path = _own_copy(directory)
     if not os.access(path, os.R_OK):
         raise NotPermitted(
             "you belong to no account that the bank knows: nothing is published for you; a new"
@@ -31,6 +31,15 @@ def as_reader(bank: Bank) -> tuple[Bank, str | None]:
     with open(f"{directory}/{AS_OF}", encoding="ascii") as file:
         as_of = file.read()
     return bank._replace(settings=bank.settings._replace(database=path)), as_of
+
+
+def is_copy(bank: Bank) -> bool:
+    """Say whether what a bank is read from is the copy of whoever asks."""
+    return bank.database.path == _own_copy(bank.settings.published)
+
+
+def _own_copy(directory: str) -> str:
+    return f"{directory}/{os.getuid()}{SUFFIX}"
 
 
 def _is_missing(path: str) -> bool:

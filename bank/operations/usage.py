@@ -11,14 +11,12 @@ from bank.operations.bank import Bank
 from bank.operations.spans import cuts, day_of, read_span, start_of_day, told_span
 from bank.policy.spans import Span
 from bank.policy.thresholds import percent
-from bank.policy.usage import KEYS, Sum, Use, meter_of, summed
+from bank.policy.usage import KEYS, Sum, Use, summed
 from bank.store import accounts, spans
-from bank.store.connect import Reader, reading
+from bank.store.connect import reading
 
 # What is told of all accounts where no dates are given, with today; each has a period of its own.
 _LAST_DAYS = 30
-# Associations that are for no partition.
-_ANY_PARTITION = "any"
 
 
 def usage(
@@ -39,13 +37,19 @@ def usage(
             the last 30 days.
         until: the option --to; None is until now.
 
+    Returns:
+        The sums by key as "rows", and as "rest" what is of no partition and why.
+
     Raises:
         Refusal: the bank never had the account.
         InputError: the key is not known, or the dates make no span.
+        NotPermitted, SlurmError, SettingsError: by partition, see `by_partition`.
     """
     key = by or ("account" if name is None else "user")
     if key not in KEYS:
         raise InputError(f"--by {key[:80]!r} is not known: it is {', '.join(KEYS)}")
+    found: list[Sum] = []
+    rest: list[Sum] = []
     with reading(bank.database) as reader:
         account = None if name is None else accounts.find(reader, name)
         if name is not None and account is None:
@@ -56,29 +60,29 @@ def usage(
         else:
             began_at = spans.period_began_at(reader, account)
             span = read_span(bank, since, until, start_at=began_at)
-        found = summed(spans.use_in(reader, account, span), _key(bank, reader, span, key))
+        if key != "partition":
+            found = summed(spans.use_in(reader, account, span), _key(bank, span, key))
+    if key == "partition":
+        # Only this asks Slurm, and loads what that takes.
+        from bank.operations.usage_by_partition import by_partition
+
+        found, rest = by_partition(bank, account, span)
     if key == "month":
         found.sort(key=lambda one: one.key or "")
-    total = Sum(None, sum(one.charged for one in found), sum(one.refunded for one in found))
+    every = [*found, *rest]
+    total = Sum(None, sum(one.charged for one in every), sum(one.refunded for one in every))
     return {
         "account": name,
         **told_span(bank, span),
         "by": key,
         "rows": [{key: one.key, **_amounts(one, total)} for one in found],
+        "rest": [{"because": one.key, **_amounts(one, total)} for one in rest],
         "total": _amounts(total, total),
     }
 
 
-def _key(bank: Bank, reader: Reader, span: Span, by: str) -> Callable[[Use], str | None]:
+def _key(bank: Bank, span: Span, by: str) -> Callable[[Use], str | None]:
     """Return what tells under which key a charge is."""
-    if by == "partition":
-        partitions = spans.meter_partitions(reader)
-
-        def partition(use: Use) -> str | None:
-            meter = meter_of(use.reference)
-            return None if meter is None else partitions[meter] or _ANY_PARTITION
-
-        return partition
     if by == "month":
         months = cuts(bank, span, of="month")
         starts = [at for at, _ in months]

@@ -57,15 +57,3 @@ def summed(uses: Iterable[Use], key: Callable[[Use], str | None]) -> list[Sum]:
         Sum(name, charged.get(name, 0), refunded.get(name, 0)) for name in {**charged, **refunded}
     ]
     return sorted(found, key=lambda one: (-one.used, one.key or ""))
-
-
-def meter_of(reference: str | None) -> int | None:
-    """Return the meter whose reading an entry rests on, None where it rests on none.
-
-    Example:
-        >>> meter_of("reading 12/3"), meter_of("job 77")
-        (12, None)
-    """
-    what, _, which = (reference or "").partition(" ")
-    meter, _, _ = which.partition("/")
-    return int(meter) if what == "reading" and meter.isdecimal() else None

@@ -158,9 +158,18 @@ def use_in(reader: Reader, account: Account | None, span: Span) -> Iterator[Use]
     return (Use(*row) for row in rows)
 
 
-def meter_partitions(reader: Reader) -> dict[int, str]:
-    """Return by meter the partition that its association is for; "" is any."""
-    return dict(reader.query("SELECT meter_id, partition_name FROM meter"))
+def find_names(reader: Reader, account: Account | None, cluster: str) -> list[str]:
+    """Return whose use on a cluster `use_in` yields: of an account and all below it, or of all."""
+    if account is None:
+        rows = reader.query("SELECT name FROM account ORDER BY name")
+    else:
+        rows = reader.query(
+            f"{_AMONG} SELECT name FROM among JOIN account USING (account_id)"
+            " WHERE cluster = :cluster ORDER BY name",
+            account_id=account.account_id,
+            cluster=cluster,
+        )
+    return [name for (name,) in rows]
 
 
 def state_at(reader: Reader, account: Account, at: int) -> tuple[bool, bool]:

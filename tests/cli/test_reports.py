@@ -316,7 +316,6 @@ def test_refusals(used: Command, argv: tuple[str, ...], status: int, said: str) 
     ("by", "rows"),
     [
         ("user", [("ada", "400"), ("bob", "200")]),
-        ("partition", [("any", "400"), ("gpu", "200")]),
         ("account", [("test1", "600")]),
         ("cluster", [("fake", "600")]),
         ("month", [("2027-01", "450"), ("2027-02", "150")]),
@@ -328,6 +327,26 @@ def test_usage(used: Command, by: str, rows: list[tuple[str, str]]) -> None:
     assert found["total"]["used_su"] == "600"
     shown = used("usage", "test1", "--by", by).out.splitlines()
     assert shown[-1].split("\t") == ["total", "600", "0", "600", "100"]
+
+
+def test_usage_by_partition_says_what_sacct_does_not(used: Command, fake: FakeSlurm) -> None:
+    began = START // 1_000_000
+    fake.sacct = (
+        f"1|1|1|1000|ada|normal|normal|COMPLETED|{began}|{began + 150 * SU}|00:00:00"
+        "|billing=1,cpu=1,node=1|n1|test1\n"
+    )
+    argv = ("usage", "test1", "--by", "partition")
+    found = told(used, *argv)
+    assert [(row["partition"], row["used_su"]) for row in found["rows"]] == [("normal", "150")]
+    assert [(row["because"], row["used_su"]) for row in found["rest"]] == [
+        ("not told by sacct", "450")
+    ]
+    assert [line.split("\t") for line in used(*argv).out.splitlines()[1:]] == [
+        ["partition", "charged_su", "refunded_su", "used_su", "percent", "because"],
+        ["normal", "150", "0", "150", "25", "-"],
+        ["-", "450", "0", "450", "75", "not told by sacct"],
+        ["total", "600", "0", "600", "100", "-"],
+    ]
 
 
 def test_usage_of_all_accounts_is_of_the_last_30_days_by_account(used: Command) -> None:

@@ -1,9 +1,10 @@
 """Charges beside sacct on a real cluster: each difference has its cause, and its size."""
 
+from fractions import Fraction
 from typing import Any
 
 from bank.ledger.entries import Draft
-from bank.operations import comparison_with_slurm, job_refunds
+from bank.operations import comparison_with_slurm, job_refunds, usage
 from bank.operations.bank import utc_text
 from bank.operations.job_refunds import JobCommand
 from bank.policy import reconciliation as because
@@ -68,6 +69,24 @@ def test_fractions_factors_and_suspensions_have_their_sizes(branch: Branch) -> N
     assert found.pop(because.FACTOR) == branch.ran(dear) * 3 // 2
     assert found.pop(because.SUSPENDED) >= 2 * SU
     assert all(abs(amount) <= 1 for amount in found.values()), found
+
+
+def test_use_by_partition_is_what_ran_in_each(branch: Branch) -> None:
+    branch.open("parts")
+    fast = branch.run("parts", cpus=2)
+    fraction = branch.lab.submit("parts", partition="fractional", cpus=3, command="sleep 4")
+    end(branch, fraction)
+    branch.let_second_pass()
+    branch.enforce()
+    found = usage.usage(branch.bank, "parts", by="partition")
+    assert {row["partition"]: row["used_billing_seconds"] for row in found["rows"]} == {
+        "fast": branch.ran(fast, cpus=2),
+        # 3 cores at 0.5 and 3 GB at 0.25.
+        "fractional": round(branch.elapsed(fraction) * Fraction(9, 4)),
+    }
+    assert found["total"]["used_billing_seconds"] == branch.used("parts")
+    # The meter shows whole billing-seconds.
+    assert abs(sum(row["used_billing_seconds"] for row in found["rest"])) <= 1
 
 
 def test_a_job_over_the_edge_of_the_period_counts_where_it_was_booked(branch: Branch) -> None:

@@ -59,7 +59,10 @@ class Site:
 
         def become() -> None:
             # The program may lie where nobody else can read it; that is not what is tried here.
-            for module in ("cli.looking", "cli.moving", "cli.reports", "operations.reader"):
+            for module in (
+                *("cli.looking", "cli.moving", "cli.reports"),
+                *("operations.reader", "operations.usage_by_partition"),
+            ):
                 importlib.import_module(f"bank.{module}")
             os.setgroups([])
             os.setgid(uid)
@@ -191,6 +194,14 @@ def test_what_writes_is_refused_as_ever(site: Site) -> None:
     ended = site.asks(ADA, "add", "proj", "5")
     assert (ended.status, ended.out) == (77, "")
     assert "run as the user who owns it" in ended.err
+
+
+def test_use_by_partition_is_for_who_may_read_the_books(site: Site) -> None:
+    ended = site.asks(ADA, "usage", "proj", "--by", "partition")
+    assert (ended.status, ended.out) == (77, "")
+    assert "ask --by user, account, month or cluster" in ended.err
+    used = site.answer(ADA, "usage", "proj", "--by", "cluster")["total"]
+    assert used["used_billing_seconds"] == 6 * SU + 2
 
 
 def test_only_what_has_changed_is_written(site: Site) -> None:

@@ -1,10 +1,9 @@
 """Use summed up: each charge and refund once, whatever it is summed up by."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank.policy.usage import Sum, Use, meter_of, summed
+from bank.policy.usage import Sum, Use, summed
 
 USES = st.lists(
     st.builds(
@@ -27,20 +26,3 @@ def test_sums_hold_each_use_once_and_the_largest_is_first(uses: list[Use]) -> No
 def test_what_is_refunded_is_told() -> None:
     uses = [Use("a", 0, 5, "c", "ada", None), Use("a", 1, -2, "c", "ada", "job 7")]
     assert summed(uses, lambda use: use.user) == [Sum("ada", 5, 2)]
-
-
-@pytest.mark.parametrize(
-    ("reference", "meter"),
-    [
-        ("reading 12/3", 12),
-        ("reading 12", 12),
-        (None, None),
-        ("", None),
-        ("job 77", None),
-        ("child reading 3/4", None),
-        ("reading", None),
-        ("by hand", None),
-    ],
-)
-def test_meter_of(reference: str | None, meter: int | None) -> None:
-    assert meter_of(reference) == meter
