@@ -4,6 +4,7 @@ Started by scripts/demo, which has made the virtual environment by then.
 """
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -60,6 +61,8 @@ def failed(why: str, status: int) -> int:
 def run(*, keep: bool) -> int:
     """Set up, show everything, and clean up."""
     began = time.monotonic()
+    # slurm and the demo's users have to pass through what is made.
+    os.umask(0o022)
     there = slurm_of_this_machine()
     if there:
         say(
@@ -68,7 +71,6 @@ def run(*, keep: bool) -> int:
         say("takes a private cluster all the same, and nothing of yours is read or changed")
     install_packages(there)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-    # slurm and the demo's users have to pass through it.
     directory.chmod(0o755)
     demo = Demo(directory)
     with ended(demo, directory, keep=keep):

@@ -86,7 +86,11 @@ def start_grant(demo: Demo, department: Department) -> None:
         is_so=shown.count(department.end.isoformat()) == 1,
     )
     said = demo.type("./slurm_bank.py balance stars", user=OTHER)
-    check("its user sees the account", seen=said, is_so=line_of(said, "stars").split()[1] == "300")
+    check(
+        "its user sees the account",
+        seen=said,
+        is_so=line_of(said, "stars").split()[1] == str(SHARE),
+    )
     said = demo.type("./slurm_bank.py balance physics", user=OTHER, status=1)
     check("and none of others", seen=said, is_so=said.endswith("(no_such_account)\n"))
 
@@ -94,9 +98,7 @@ def start_grant(demo: Demo, department: Department) -> None:
 def quote(demo: Demo, _: Department) -> None:
     """Ask what a job will cost, run it, and compare."""
     title("9. What will my job cost? The same was charged")
-    script = demo.program / "job.sh"
-    script.write_text(JOB, encoding="utf-8")
-    script.chmod(0o644)
+    (demo.program / "job.sh").write_text(JOB, encoding="utf-8")
     demo.type("cat job.sh", user=USER)
     said = demo.type("./slurm_bank.py quote job.sh", user=USER)
     quoted = re.search(r"^billing (\d+) for", said, re.MULTILINE)
