@@ -19,7 +19,7 @@ USER = "lab-ada"
 GRANT, TOP_UP = 10, 20
 SU = 3600
 # A job of this many cores and seconds in a partition where a core-second is one SU uses more.
-CORES, SECONDS = 6, 2
+CORES, SECONDS = 4, 3
 LONGEST_WAIT = 20
 # As wide as the widest table that is shown.
 COLUMNS = 110
@@ -54,6 +54,9 @@ class Demo:
             "SLURM_CONF": str(self.lab.slurm_conf),
             "SLURM_BANK_SETTINGS": str(self.settings),
         }
+        # Days and times that are typed are this process's own.
+        if "TZ" in os.environ:
+            self.environment["TZ"] = os.environ["TZ"]
 
     def type(self, command: str, *, user: str | None = None, status: int = 0) -> str:
         """Show a command as somebody types it, run it, show what it says, and return that."""
