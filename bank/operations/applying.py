@@ -72,7 +72,7 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
             before = accounts.find_many(writer, [one.account for one in found])
             _write(bank, writer, plan, now)
             if not plan.is_dump:
-                refuse_unfit(writer, plan, before)
+                refuse_unfit(bank, writer, plan, before)
             ends = newest(
                 accounts.find_many(writer, [one.account for one in plan.differences]).values()
             )

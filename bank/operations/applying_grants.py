@@ -147,10 +147,11 @@ def take_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
             give(*(bank, writer, _command(plan, one), grant, -some), reference=plan.reference)
 
 
-def refuse_unfit(reader: Reader, plan: Plan, before: dict[str, Account]) -> None:
+def refuse_unfit(bank: Bank, reader: Reader, plan: Plan, before: dict[str, Account]) -> None:
     """Refuse what other commands refuse too, once all of a file is done.
 
     Args:
+        bank: its clock.
         reader: the transaction that has done it.
         plan: the file.
         before: the accounts that there were.
@@ -170,6 +171,6 @@ def refuse_unfit(reader: Reader, plan: Plan, before: dict[str, Account]) -> None
         old, new = was.allocation() if was else 0, state.allocation()
         command = Command(plan.verb, name, force=plan.force, above=plan.above.get(name))
         if new is None or (old is not None and new > old):
-            shares.refuse_larger(reader, command, name)
+            shares.refuse_larger(bank, reader, command, name)
         elif new != old:
-            shares.refuse_smaller(reader, command, name)
+            shares.refuse_smaller(bank, reader, command, name)

@@ -67,7 +67,7 @@ def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     given = rows.promise(writer, promised, actor=bank.actor, reason=command.reason, now=now)
     turn(bank, writer, [account.name], at=now)
     refuse_too_much(writer, account)
-    shares.refuse_larger(writer, command, account.name)
+    shares.refuse_larger(bank, writer, command, account.name)
     made = rows.find(writer, given.grant_id)
     return {"grant": _shown(made, given.promised, 0, zone_name())}
 

@@ -121,7 +121,7 @@ def _insert(bank: Bank, writer: Writer, command: Command) -> None:
         )
     opening = Opening(command.account, command.amount, command.reason)
     periods.open_accounts(bank, writer, [opening], key=command.key)
-    shares.refuse_larger(writer, command, command.account)
+    shares.refuse_larger(bank, writer, command, command.account)
 
 
 def refuse_nothing(command: Command) -> int:
@@ -188,7 +188,7 @@ def _deposit(bank: Bank, writer: Writer, command: Command) -> None:
     amount = refuse_nothing(command)
     give(bank, writer, command, named_grant(writer, account, command.grant_id), amount)
     refuse_too_much(writer, account)
-    shares.refuse_larger(writer, command, account.name)
+    shares.refuse_larger(bank, writer, command, account.name)
 
 
 def give(
@@ -247,8 +247,8 @@ def _modify(bank: Bank, writer: Writer, command: Command) -> None:
     if command.amount is not None:
         set_limit(bank, writer, command, account, command.amount)
         refuse_too_much(writer, account)
-        shares.refuse_smaller(writer, command, account.name)
-    shares.refuse_larger(writer, command, account.name)
+        shares.refuse_smaller(bank, writer, command, account.name)
+    shares.refuse_larger(bank, writer, command, account.name)
 
 
 def set_limit(bank: Bank, writer: Writer, command: Command, account: Account, amount: int) -> None:
@@ -331,7 +331,7 @@ def _withdraw(bank: Bank, writer: Writer, command: Command) -> None:
         split = [Part(grant.grant_id, amount)]
     for grant_id, some in split:
         give(bank, writer, command, named_grant(writer, account, grant_id), -some)
-    shares.refuse_smaller(writer, command, account.name)
+    shares.refuse_smaller(bank, writer, command, account.name)
 
 
 def _set_credit(bank: Bank, writer: Writer, command: Command) -> None:

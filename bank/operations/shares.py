@@ -7,8 +7,10 @@ from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
 from bank.operations.clusters import failure, find_clusters
 from bank.operations.commands import Command
+from bank.operations.days import day_text
 from bank.operations.metering import observe
 from bank.policy import tree
+from bank.policy.shares import Allocation, Span, first_excess
 from bank.store import accounts, grants, read
 from bank.store.accounts import Account
 from bank.store.connect import Reader
@@ -60,16 +62,17 @@ def above_in_slurm(bank: Bank, names: Collection[str]) -> dict[str, tuple[tuple[
     return above
 
 
-def refuse_larger(reader: Reader, command: Command, name: str) -> None:
+def refuse_larger(bank: Bank, reader: Reader, command: Command, name: str) -> None:
     """Refuse to give an account more than the one above it has, unless --force was said.
 
     Args:
+        bank: its clock.
         reader: the transaction that has given it.
         command: what was asked for.
         name: the account.
 
     Raises:
-        Refusal: it has more, with what both have.
+        Refusal: it has more, with what both have, now or when a grant starts.
     """
     account = accounts.find(reader, name)
     assert account is not None
@@ -84,33 +87,37 @@ def refuse_larger(reader: Reader, command: Command, name: str) -> None:
         if parent is None:
             continue
         theirs = _allocation(reader, parent)
-        if theirs is not None and (mine is None or mine > theirs):
+        at = first_excess(mine, theirs, now=bank.clock())
+        if at is not None:
             raise Refusal(
                 "larger_than_parent",
-                f"{name} would have {_su(mine)} SUs, and {parent.name} above it in Slurm's tree has"
-                f" {_su(theirs)}: give {parent.name} more first, or say --force to mean it",
+                f"{name} would have {_su(mine.at(at))} SUs{_when(bank, at)}, and {parent.name}"
+                f" above it in Slurm's tree has {_su(theirs.at(at))}: give {parent.name} more"
+                " first, or say --force to mean it",
             )
 
 
-def refuse_smaller(reader: Reader, command: Command, name: str) -> None:
+def refuse_smaller(bank: Bank, reader: Reader, command: Command, name: str) -> None:
     """Refuse to leave an account less than one below it has, unless --force was said.
 
     Raises:
-        Refusal: it has less, with what both have.
+        Refusal: it has less, with what both have, now or when a grant starts.
     """
     account = accounts.find(reader, name)
     assert account is not None
-    theirs = _allocation(reader, account)
-    if command.force or theirs is None:
+    if command.force or account.is_unlimited:
         return
+    theirs = _allocation(reader, account)
     below = {child for _, child, _ in read.used_below_by_child(reader, account.account_id)}
     for child in accounts.find_many(reader, sorted(below)).values():
         mine = _allocation(reader, child)
-        if child.is_open and (mine is None or mine > theirs):
+        at = first_excess(mine, theirs, now=bank.clock()) if child.is_open else None
+        if at is not None:
             raise Refusal(
                 "smaller_than_child",
-                f"{name} would have {_su(theirs)} SUs, and {child.name} below it in Slurm's tree"
-                f" has {_su(mine)}: take some of that back first, or say --force to mean it",
+                f"{name} would have {_su(theirs.at(at))} SUs{_when(bank, at)}, and {child.name}"
+                f" below it in Slurm's tree has {_su(mine.at(at))}: take some of that back first,"
+                " or say --force to mean it",
             )
 
 
@@ -120,12 +127,22 @@ def _nearest_open(reader: Reader, chain: Iterable[str]) -> Account | None:
     return next((found[name] for name in names if name in found and found[name].is_open), None)
 
 
-def _allocation(reader: Reader, account: Account) -> int | None:
-    """Return what an account has been given, with what is promised; None is unlimited."""
+def _allocation(reader: Reader, account: Account) -> Allocation:
+    """Return what an account has been given, with what is promised."""
     if account.is_unlimited:
-        return None
-    living = grants.find_living(reader, account.account_id)
-    return account.books.granted + sum(grant.promised for grant in living)
+        return Allocation(None)
+    dated = [one for one in grants.find_living(reader, account.account_id) if one.is_dated]
+    undated = account.books.granted - sum(one.granted for one in dated)
+    spans = [
+        Span(one.start_at, one.end_at, one.granted + one.promised)
+        for one in dated
+        if one.end_at is not None
+    ]
+    return Allocation(undated, spans)
+
+
+def _when(bank: Bank, at: int) -> str:
+    return f" from {day_text(at)} on" if at > bank.clock() else ""
 
 
 def _su(amount: int | None) -> str:

@@ -68,8 +68,8 @@ def _transfer(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
         drafts += [gives, takes]
     post(writer, drafts, now=bank.clock())
     refuse_too_much(writer, taking)
-    shares.refuse_larger(writer, command, command.to)
-    shares.refuse_smaller(writer, command, command.account)
+    shares.refuse_larger(bank, writer, command, command.to)
+    shares.refuse_smaller(bank, writer, command, command.account)
     return {"to_state": describe_soon(bank, writer, command.to)}
 
 

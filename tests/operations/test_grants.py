@@ -1306,3 +1306,15 @@ def test_history_says_of_grants_what_people_can_read(bank: Bank, go: Go) -> None
         ("grant", f"{first} over, {span}"),
     ]
     assert not [kind for kind, _ in told if "changed" in kind]
+
+
+def test_grants_of_different_years_do_not_add_up_to_a_larger_share(bank: Bank) -> None:
+    for name in ("dept", "proj"):
+        do(bank, "insert", name, 0)
+    give(bank, "dept", 500, JAN, FEB)
+    give(bank, "dept", 500, FEB, MAR)
+    with pytest.raises(Refusal, match=r"proj would have 900 SUs, and dept .* has 500"):
+        give(bank, "proj", 900, JAN, FEB)
+    give(bank, "proj", 500, JAN, FEB)
+    with pytest.raises(Refusal, match=r"proj would have 501 SUs from 2027-02-01 on, and dept"):
+        give(bank, "proj", 501, FEB, MAR)

@@ -1,0 +1,51 @@
+"""Shares: whether an account has more than the one above it, at any time from now on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """What a grant with dates gives: billing-seconds from a start until before an end."""
+
+    start_at: int
+    end_at: int
+    amount: int
+
+
+class Allocation(NamedTuple):
+    """What an account has been given.
+
+    Attributes:
+        undated: billing-seconds without an end; None is unlimited.
+        spans: what it is given for a time, promised or in force.
+    """
+
+    undated: int | None
+    spans: Sequence[Span] = ()
+
+    def at(self, instant: int) -> int | None:
+        """Return what it has at a time, UTC microseconds; None is unlimited."""
+        if self.undated is None:
+            return None
+        return self.undated + sum(
+            span.amount for span in self.spans if span.start_at <= instant < span.end_at
+        )
+
+
+def first_excess(child: Allocation, parent: Allocation, *, now: int) -> int | None:
+    """Return when a child first has more than its parent, None where it never has.
+
+    What it has is looked at now and where something is given to either of them. That a grant of the
+    parent's ends is no gift: the child's may be renewed with it.
+
+    Args:
+        child: what the account below has.
+        parent: what the account above has.
+        now: UTC microseconds.
+    """
+    starts = [span.start_at for span in (*child.spans, *parent.spans)]
+    for instant in sorted({now, *(at for at in starts if at > now)}):
+        mine, theirs = child.at(instant), parent.at(instant)
+        if theirs is not None and (mine is None or mine > theirs):
+            return instant
+    return None

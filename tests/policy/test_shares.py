@@ -1,0 +1,59 @@
+"""Whether a child has more than its parent, at any time from now on."""
+
+import pytest
+
+from bank.policy.shares import Allocation, Span, first_excess
+
+NOW = 100
+THIS_YEAR, NEXT_YEAR = (50, 150), (150, 250)
+
+
+def spans(*given: tuple[tuple[int, int], int]) -> list[Span]:
+    return [Span(*span, amount) for span, amount in given]
+
+
+@pytest.mark.parametrize(
+    ("what", "child", "parent", "at"),
+    [
+        ("as much", Allocation(10), Allocation(10), None),
+        ("more", Allocation(11), Allocation(10), NOW),
+        ("nobody is larger than one without a limit", Allocation(11), Allocation(None), None),
+        ("one without a limit is larger than any", Allocation(None), Allocation(10), NOW),
+        ("both without a limit", Allocation(None), Allocation(None), None),
+        (
+            "grants of different years do not add up",
+            Allocation(0, spans((THIS_YEAR, 9))),
+            Allocation(0, spans((THIS_YEAR, 5), (NEXT_YEAR, 5))),
+            NOW,
+        ),
+        (
+            "promised to the child alone",
+            Allocation(5, spans((NEXT_YEAR, 1))),
+            Allocation(5, spans((THIS_YEAR, 9))),
+            150,
+        ),
+        (
+            "promised to both",
+            Allocation(5, spans((NEXT_YEAR, 1))),
+            Allocation(5, spans((NEXT_YEAR, 1))),
+            None,
+        ),
+        (
+            "the end of a parent's grant is no gift to the child",
+            Allocation(9),
+            Allocation(0, spans((THIS_YEAR, 10))),
+            None,
+        ),
+        (
+            "what is given to the parent is looked at where it starts",
+            Allocation(9),
+            Allocation(0, spans((THIS_YEAR, 10), (NEXT_YEAR, 5))),
+            150,
+        ),
+    ],
+)
+def test_when_a_child_first_has_more(
+    what: str, child: Allocation, parent: Allocation, at: int | None
+) -> None:
+    del what
+    assert first_excess(child, parent, now=NOW) == at
