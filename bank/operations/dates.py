@@ -71,7 +71,12 @@ def check_periods(
     look = _look(bank, only)
     is_to_renew = bank.settings.on_end == "renew"
     if is_on and is_to_renew:
-        over = sorted(name for name, period in look.periods.items() if period.event == ENDED)
+        over = sorted(
+            name
+            for name, period in look.periods.items()
+            if period.event == ENDED
+            and not calendar.has_dates_only(look.standings[name].limit, look.dated.get(name, 0))
+        )
         if over and not is_all_read:
             report.notes.append("no period is renewed before all clusters were read")
         elif over:
@@ -176,8 +181,7 @@ def _has_an_end(look: _Look, name: str) -> bool:
 
     It does not without a limit, nor where all that an account has ends when its grants do.
     """
-    limit = look.standings[name].limit
-    return limit is not None and limit != look.dated.get(name, 0)
+    return calendar.has_end(look.standings[name].limit, look.dated.get(name, 0))
 
 
 def _events(bank: Bank, kinds: Sequence[str], standings: Mapping[str, Standing]) -> notices.Events:
@@ -213,6 +217,10 @@ def _start(bank: Bank, writer: Writer, name: str) -> bool:
     standing = read.standing(writer, name)
     today = bank.today()
     if standing is None or _period(bank, standing, today).event != ENDED:
+        return False
+    living = grants.find_living(writer, standing.account.account_id)
+    dated = sum(grant.granted for grant in living if grant.is_dated)
+    if calendar.has_dates_only(standing.limit, dated):
         return False
     started_on = standing.account.period_started_on
     assert started_on is not None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from bank.ledger.grants import payments
 from bank.operations import looking, places, strangers
 from bank.operations.bank import Bank
 from bank.operations.days import day_text
@@ -27,7 +28,7 @@ from bank.slurm import assoc_mgr
 from bank.store import above, accounts, grants, limits, meters, read, reasons
 from bank.store.connect import Reader, reading
 from bank.store.limits import Limit
-from bank.store.read import UserStanding
+from bank.store.read import Standing, UserStanding
 
 _MICROSECONDS = 1_000_000
 
@@ -142,7 +143,7 @@ def _account(
         held_at=change.at // _MICROSECONDS if change else 0,
         holds=tuple(holds),
         running_jobs=sum(running) if len(running) == len(clusters) else None,
-        grants=tuple(_grants(reader, row.account_id)) if row else (),
+        grants=tuple(_grants(reader, standing)) if standing else (),
         user_limits=tuple(
             UserLimit(one.limit.user, one.limit.amount, one.limit.used, _is_held(one, looks))
             for one in (standing.users if standing else ())
@@ -227,12 +228,14 @@ def _ours(cluster: str, chain: Sequence[str], set_by_us: Mapping[str, Sequence[L
     return Ours(frozenset(holds), frozenset(native))
 
 
-def _grants(reader: Reader, account_id: int) -> Iterator[Grant]:
-    for row in grants.find_living(reader, account_id):
+def _grants(reader: Reader, standing: Standing) -> Iterator[Grant]:
+    living = grants.find_living(reader, standing.account.account_id)
+    paid = payments(grants.paying(living), max(standing.used, 0))
+    for row in living:
         yield Grant(
             state=row.state,
             amount=row.promised if row.state == grants.PROMISED else row.granted,
-            unused=max(row.granted - row.paid, 0),
+            unused=max(row.granted - paid.get(row.grant_id, 0), 0),
             carry_percent=row.carry_percent,
             starts_on=day_text(row.start_at),
             ends_on=day_text(row.end_at),

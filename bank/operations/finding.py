@@ -8,7 +8,7 @@ from bank.operations.looking import shown_all
 from bank.operations.spans import day_of
 from bank.policy import finding
 from bank.policy.finding import Candidate
-from bank.policy.periods import period
+from bank.policy.periods import has_end, period
 from bank.store import forecast as store
 from bank.store import grants, read
 from bank.store.connect import reading
@@ -76,7 +76,7 @@ def _last_day(
     """
     days = [] if end_at is None else [day_of(end_at - 1)]
     started_on = standing.account.period_started_on
-    if started_on is not None and standing.limit is not None and standing.limit != dated:
+    if started_on is not None and has_end(standing.limit, dated):
         length = bank.settings.proposal_length_days
         days.append(period(started_on, length_days=length, today=today).last_day)
     return min(days, default=None)

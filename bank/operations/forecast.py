@@ -25,7 +25,7 @@ from bank.policy.forecast import (
     rate,
     renewed,
 )
-from bank.policy.periods import period
+from bank.policy.periods import has_end, period
 from bank.policy.statement import Line
 from bank.policy.tree import ancestors
 from bank.store import forecast as store
@@ -188,7 +188,7 @@ def _told(bank: Bank, known: _Known, now: int) -> tuple[dict[str, Any], _Courses
         **found,
         "run_out": _run_out(courses),
         "grants": _ends(known.grants, courses),
-        "period": _period(bank, known.standing, courses, now),
+        "period": _period(bank, known, courses, now),
     }, courses
 
 
@@ -272,9 +272,12 @@ def _ends(grants: Sequence[Grant], courses: _Courses) -> list[dict[str, Any]]:
     ]
 
 
-def _period(bank: Bank, standing: Standing, courses: _Courses, now: int) -> dict[str, Any] | None:
-    """Return what is left when the period ends, None where it is over or never began."""
-    last_day = _last_day(bank, standing)
+def _period(bank: Bank, known: _Known, courses: _Courses, now: int) -> dict[str, Any] | None:
+    """Return what is left when the period ends, None where it is over or that means nothing."""
+    dated = sum(grant.granted for grant in known.grants if grant.is_dated)
+    if not has_end(known.standing.limit, dated):
+        return None
+    last_day = _last_day(bank, known.standing)
     ends_at = None if last_day is None else _end_of_day(last_day)
     if last_day is None or ends_at is None or ends_at <= now:
         return None

@@ -318,7 +318,7 @@ def _told(events: Iterable[Event]) -> Iterator[tuple[Event, str, str | None, str
     for event in events:
         field = event.kind.removesuffix(" changed")
         # Which grant is in force, and what each has paid, shows in the entries.
-        if field == "grant_id" or field.endswith(" paid"):
+        if field == "grant_id" or (field.startswith("grant ") and field.endswith(" paid")):
             continue
         if field.startswith("grant ") and event.reference is not None:
             text = _granted(field.removeprefix("grant "), event.reference)

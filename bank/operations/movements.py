@@ -383,4 +383,11 @@ def _delete(bank: Bank, writer: Writer, command: Command) -> None:
             "not_empty",
             f"Account {command.account} has {left}: withdraw them first, or delete it with --force",
         )
+    owed = -standing.account.books.granted
+    if owed > 0 and not command.force:
+        raise Refusal(
+            "owes",
+            f"Account {command.account} owes {format_su(owed)} SUs that it gave away on credit:"
+            " deposit them first, or forgive them with --force",
+        )
     periods.close_account(bank, writer, standing, reason=command.reason, key=command.key)

@@ -82,9 +82,10 @@ def _same_dates(
     """
     if not grant.is_dated:
         return taking.grant_id
-    wanted = (grant.kind, grant.start_at, grant.end_at, IN_FORCE)
+    wanted = (grant.kind, grant.start_at, grant.end_at, grant.carry_percent, IN_FORCE)
     for known in grants.find_living(writer, taking.account_id):
-        if (known.kind, known.start_at, known.end_at, known.state) == wanted:
+        its = (known.kind, known.start_at, known.end_at, known.carry_percent, known.state)
+        if its == wanted:
             return known.grant_id
     same = grant._replace(account=taking.name, state=PROMISED, granted=0, promised=0, paid=0)
     now = bank.clock()

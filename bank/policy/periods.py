@@ -51,6 +51,24 @@ def period(started_on: str, *, length_days: int, today: str) -> Period:
     return Period(last_day, days_left, event)
 
 
+def has_end(limit: int | None, dated: int) -> bool:
+    """Tell whether the end of an account's period means anything.
+
+    It does not without a limit, nor where all that the account has, or nothing, is in grants with
+    dates: those have ends of their own.
+
+    Args:
+        limit: billing-seconds; None is unlimited.
+        dated: what of that grants with dates have.
+    """
+    return limit is not None and limit != dated
+
+
+def has_dates_only(limit: int | None, dated: int) -> bool:
+    """Tell whether all that an account has is in grants with dates: no period of it begins anew."""
+    return dated != 0 and limit == dated
+
+
 def next_start(started_on: str, *, length_days: int, today: str) -> str:
     """Return the ISO date on which the period of today began, if each began when one ended.
 

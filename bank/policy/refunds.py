@@ -45,6 +45,7 @@ def open_use(moves: Sequence[Move]) -> Use:
     """Return what is not closed, of all entries of an account on one cluster in their order."""
     # Charges that are not closed, the oldest first: their place among the moves, what is left.
     left: deque[tuple[int, int]] = deque()
+    closed: dict[int, int] = defaultdict(int)
     for number, move in enumerate(moves):
         if move.what == CHARGED:
             left.append((number, move.amount))
@@ -55,6 +56,8 @@ def open_use(moves: Sequence[Move]) -> Use:
             which, there = left.popleft() if move.what == CLOSED else left.pop()
             rest = max(there - amount, 0)
             amount -= there - rest
+            if move.what == CLOSED:
+                closed[which] += there - rest
             if rest and move.what == CLOSED:
                 left.appendleft((which, rest))
             elif rest:
@@ -62,10 +65,11 @@ def open_use(moves: Sequence[Move]) -> Use:
     first = left[0][0] if left else len(moves)
     by_user: dict[str | None, int] = defaultdict(int)
     by_reference: dict[str | None, int] = defaultdict(int)
-    for move in moves[first:]:
+    for number, move in enumerate(moves[first:], start=first):
         if move.what == CHARGED:
-            by_user[move.user] += move.amount
-            by_reference[move.reference] += move.amount
+            # The oldest may be closed in part.
+            by_user[move.user] += move.amount - closed[number]
+            by_reference[move.reference] += move.amount - closed[number]
         elif move.what == REFUNDED:
             by_user[move.user] -= move.amount
     return Use(sum(rest for _, rest in left), dict(by_user), dict(by_reference))

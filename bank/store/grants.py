@@ -296,7 +296,7 @@ def stated(grant: Grant) -> tuple[str, str]:
 
 
 _STATED = re.compile(
-    "([a-z ]+), ([0-9]+) to ([0-9]+), promised ([0-9]+), paid [0-9]+, carries [0-9]+ %, (.*)"
+    "([a-z ]+), (-?[0-9]+) to (-?[0-9]+), promised ([0-9]+), paid [0-9]+, carries [0-9]+ %, (.*)"
 )
 
 

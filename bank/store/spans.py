@@ -197,7 +197,8 @@ def period_began_at(reader: Reader, account: Account) -> int:
         "SELECT coalesce(max(changed_at),"
         " (SELECT posted_at FROM entry WHERE account_id = :id AND seq = 1), 0)"
         " FROM account_change WHERE account_id = :id"
-        " AND (field = 'period_started_on' OR (field = 'is_open' AND new = '1'))",
+        # Each period has a grant of its own, also where two begin on one day.
+        " AND (field IN ('period_started_on', 'grant_id') OR (field = 'is_open' AND new = '1'))",
         id=account.account_id,
     )
     return int(rows[0][0])

@@ -23,6 +23,7 @@ from bank.operations import (
     movements,
     transfers,
     upkeep,
+    usage,
 )
 from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
@@ -1175,15 +1176,14 @@ def test_a_renewal_and_a_grant_that_starts_are_rehearsed_together(
     bank = bank._replace(
         settings=bank.settings._replace(check_dates=True, on_end="renew", proposal_length_days=30)
     )
-    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "test1", 10)
     give(bank, "test1", 50, JAN, APR)
     give(bank, "test1", 20, FEB, APR)
     calendar.now = FEB
-    fake.use(meter, 70 * SU)
+    fake.use(meter, 80 * SU)
     rehearsed = run_pass(bank, dry_run=True)
     assert rehearsed.passes == run_pass(bank).passes
-    assert rehearsed.passes[0].held_now == ["test1"]
-    assert has(bank) == (0, 0)
+    assert has(bank) == (10, 0)
 
 
 @pytest.mark.parametrize(
@@ -1318,3 +1318,57 @@ def test_grants_of_different_years_do_not_add_up_to_a_larger_share(bank: Bank) -
     give(bank, "proj", 500, JAN, FEB)
     with pytest.raises(Refusal, match=r"proj would have 501 SUs from 2027-02-01 on, and dept"):
         give(bank, "proj", 501, FEB, MAR)
+
+
+# -- what a reading of the whole has found ------------------------------------------------------
+
+
+def test_no_period_begins_anew_where_all_that_there_is_has_dates(bank: Bank, go: Go) -> None:
+    """What nobody could pay stays to be paid; it was written off with each period."""
+    bank = bank._replace(
+        settings=bank.settings._replace(check_dates=True, on_end="renew", proposal_length_days=20)
+    )
+    give(bank, "test1", 100, JAN, APR)
+    go(JAN + HOUR, 130)
+    bank.clock.now = FEB  # type: ignore[attr-defined]
+    enforce(bank)
+    assert has(bank) == (100, 130)
+    give(bank, "test1", 100, FEB, MAR)
+    assert standing(bank).left == 70 * SU
+
+
+def test_what_is_owed_is_not_forgiven_by_closing_the_account(bank: Bank) -> None:
+    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "dept", 0)
+    do(bank, "set_credit", "test1", 50)
+    do(bank, "transfer", "test1", 30, to="dept")
+    with pytest.raises(Refusal, match="owes 30 SUs"):
+        do(bank, "delete", "test1")
+    do(bank, "delete", "test1", force=True)
+
+
+def test_what_is_transferred_keeps_what_is_carried_over_of_it(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 0)
+    do(bank, "insert", "dept", 0)
+    give(bank, "test1", 100, JAN, FEB)
+    give(bank, "dept", 1, JAN, FEB, carry_percent=100)
+    do(bank, "transfer", "test1", 100, to="dept")
+    go(FEB)
+    assert has(bank, "dept") == (1, 0)
+
+
+def test_a_grant_from_before_1970_has_a_history(bank: Bank) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 100, moment("1960-01-01", ""), FEB)
+    told = [one["reference"] for one in looking.history(bank, "test1") if one["kind"] == "grant"]
+    assert "from 1960-01-01 until before 2027-02-01" in str(told)
+
+
+def test_a_period_begun_on_the_day_of_the_one_before_is_one_of_its_own(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 100)
+    go(JAN + HOUR, 40)
+    go(JAN + 2 * HOUR)
+    do(bank, "reset_usage", "test1")
+    go(JAN + 3 * HOUR, 5)
+    told = usage.usage(bank, "test1")
+    assert [row["used_billing_seconds"] for row in told["rows"]] == [5 * SU]

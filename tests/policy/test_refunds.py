@@ -28,7 +28,8 @@ def refund(amount: int, user: str | None = "ada") -> Move:
         ("all closed", [charge(5), close(5)], 0, {}),
         ("closed, and used again", [charge(5), close(5), charge(7, "r2")], 7, {"r2": 7}),
         ("the oldest is closed", [charge(5), charge(7, "r2"), close(5)], 7, {"r2": 7}),
-        ("a part is closed", [charge(5), charge(7, "r2"), close(8)], 4, {"r2": 7}),
+        ("a part is closed", [charge(5), charge(7, "r2"), close(8)], 4, {"r2": 4}),
+        ("and used since", [charge(10), close(5), charge(6, "r3")], 11, {"r1": 5, "r3": 6}),
         ("refunded", [charge(5), charge(7, "r2"), refund(7)], 5, {"r1": 5, "r2": 7}),
         ("refunded, then closed", [charge(5), refund(2), close(3)], 0, {}),
         (
