@@ -394,17 +394,19 @@ def test_what_is_given_comes_before_what_is_taken_back(
 def test_an_account_with_dates_only_is_opened_with_nothing_else(
     bank: Bank, fake: FakeSlurm, tmp_path: Path
 ) -> None:
-    assert import_csv(bank, tmp_path, f"dept,50,{IN_JAN},,", f"test1,5,{IN_FEB},,") == [
+    lines = (f"dept,50,{IN_JAN},,", f"dept,50,{IN_FEB},,", f"proj,5,{IN_FEB},,")
+    assert import_csv(bank, tmp_path, *lines) == [
         ("dept", None, "opened", None, "0"),
         ("dept", None, "date", None, "2027-01-01"),
         ("dept", "2027-01-01", "granted", None, "50"),
-        ("test1", None, "opened", None, "0"),
-        ("test1", None, "date", None, "2027-01-01"),
-        ("test1", "2027-02-01", "granted", None, "5"),
+        ("dept", "2027-02-01", "granted", None, "50"),
+        ("proj", None, "opened", None, "0"),
+        ("proj", None, "date", None, "2027-01-01"),
+        ("proj", "2027-02-01", "granted", None, "5"),
     ]
-    assert (limit(bank, "dept"), limit(bank, "test1")) == (50, 0)
+    assert (limit(bank, "dept"), limit(bank, "proj")) == (50, 0)
     assert not fake.limits["dept"]
-    assert fake.limits["test1"]
+    assert fake.limits["proj"]
 
 
 def test_a_line_without_an_end_is_about_the_grant_without_an_end(
