@@ -25,7 +25,8 @@ from bank.operations.reader import AS_OF, SUFFIX
 from bank.policy.readers import Views, views
 from bank.slurm import sacctmgr
 from bank.slurm.command import run
-from bank.store import read
+from bank.store import accounts, read
+from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
 from bank.store.migrations import NEWEST
 from bank.store.published import Copier, copying, standing_rows, user_rows
@@ -42,7 +43,7 @@ class Copy(NamedTuple):
 
     Attributes:
         users: the names that belong to the number.
-        seen: the open accounts that are in it.
+        seen: the accounts that are in it; those seen whole need not be open.
         digest: of all that it shows.
     """
 
@@ -193,8 +194,11 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     members = [(account, user) for account, user, _ in who.users]
     standings = read.standings(reader)
     of_users = user_rows(reader)
+    # Who sees all of an account sees what is used below it, in accounts that are not open as well.
+    kept = accounts.find_all(reader)
     versions = {
-        name: _version(standing, of_users.get(name, [])) for name, standing in standings.items()
+        name: _version(account, standings.get(name), of_users.get(name, []))
+        for name, account in kept.items()
     }
     by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
     for user, seen in sorted(views(members, who.coordinators, who.parents).items()):
@@ -203,9 +207,9 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
             by_uid[uid].append((user, seen))
     wanted = {}
     for uid, mine in by_uid.items():
-        whole = frozenset(name for _, seen in mine for name in seen.whole if name in standings)
+        whole = frozenset(name for _, seen in mine for name in seen.whole if name in kept)
         own = frozenset(name for _, seen in mine for name in seen.own if name in standings) - whole
-        if whole or own:
+        if own or not whole.isdisjoint(standings):
             users = [user for user, _ in mine]
             shown = [(name, versions[name]) for names in (whole, own) for name in sorted(names)]
             digest = _digest(repr((users, len(whole), shown)))
@@ -213,13 +217,14 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     return wanted
 
 
-def _version(standing: Standing, of_users: list[tuple[Any, ...]]) -> str:
+def _version(account: Account, standing: Standing | None, of_users: list[tuple[Any, ...]]) -> str:
     """Return what changes with all that a copy shows of an account.
 
-    Its chains hold each entry and each change; use below it, and what runs, is in the sums.
+    Its chains hold each entry and each change; use below it, and what runs, is in the sums. One
+    that is not open has none.
     """
-    account = standing.account
-    return repr((account.books.head_digest, account.change_digest, *standing[1:], of_users))
+    sums = () if standing is None else standing[1:]
+    return repr((account.books.head_digest, account.change_digest, *sums, of_users))
 
 
 def _digest(text: str) -> str:

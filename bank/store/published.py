@@ -186,7 +186,7 @@ class Copier:
             descriptor: the file, open for writing.
             path: its path.
             users: the names of whom it is for.
-            seen: the accounts, which are open.
+            seen: the accounts; those seen whole need not be open.
         """
         with open(descriptor, "wb", closefd=False) as file:
             file.write(self._empty)

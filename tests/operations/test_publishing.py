@@ -137,6 +137,26 @@ def test_a_coordinator_sees_all_below_by_name(site: Site) -> None:
     assert b"dave" not in site.copy_of(CAROL).read_bytes()
 
 
+@pytest.mark.parametrize("how", ["never open", "closed"])
+def test_a_coordinator_sees_what_is_used_below_in_accounts_that_are_not_open(
+    site: Site, how: str
+) -> None:
+    if how == "closed":
+        movements.delete(site.bank, Command("delete", "proj", force=True))
+        name, uses = "proj", next(iter(site.fake.users))
+    else:
+        name = "sub"
+        site.fake.add_account(name, "dept")
+        uses = site.fake.add_user(name, "ada")
+    for number in (40, 2):
+        site.fake.use(uses, number)
+        site.enforce()
+        states = {one["account"]: one for one in site.answer(CAROL, "balance")}
+        assert states["dept"] == looking.balance(site.bank, "dept")[0]
+        # Without an allocation of its own it has no balance.
+        assert name not in states
+
+
 @pytest.mark.parametrize("uid", [ADA, CAROL, EVE])
 @pytest.mark.parametrize("verb", ["balance", "get_sus", "history"])
 def test_a_foreign_account_is_as_one_that_is_not_there(site: Site, uid: int, verb: str) -> None:
