@@ -57,6 +57,11 @@ _RENUMBERED = """
     account_id, row_number() OVER (ORDER BY seq), kind, source, target, amount, grant_id, cluster,
     user_name, actor, reason, reference, NULL, 0, posted_at, ''
 """
+# Which reading it was is nobody's business; whether it was a first one, forecasts must know.
+_OF_OTHERS = """
+    CASE WHEN reference LIKE 'reading %/1' THEN 'reading others/1'
+    WHEN reference LIKE 'reading %' THEN 'reading others/2' END
+"""
 _ENTRIES_OF_ALL = f"""
     INSERT INTO copy.entry ({_COLUMNS})
     SELECT {_RENUMBERED} FROM temp.line WHERE account_id = :id
@@ -75,8 +80,7 @@ _ENTRIES_OF_ONE = f"""
         UNION ALL
         SELECT seq, account_id, kind, source, target, total.amount - coalesce(own.amount, 0),
             grant_id, cluster, 'others', '', '',
-            CASE WHEN reference LIKE 'reading %/1' THEN 'reading others/1'
-            WHEN reference LIKE 'reading %' THEN 'reading others/2' END, posted_at
+            {_OF_OTHERS}, posted_at
         FROM temp.total LEFT JOIN own ON own.bucket = total.bucket
         WHERE account_id = :id AND total.amount > coalesce(own.amount, 0)
     )
@@ -257,11 +261,11 @@ class Copier:
             f"{_BELOW} INSERT INTO copy.entry ({_COLUMNS})"
             " SELECT (SELECT account_id FROM copy.account WHERE name = :below),"
             " row_number() OVER (ORDER BY max(posted_at)), kind, source, target, sum(amount), NULL,"
-            " below.cluster, 'others', '', '', NULL, NULL, 0, max(posted_at), ''"
+            f" below.cluster, 'others', '', '', {_OF_OTHERS}, NULL, 0, max(posted_at), ''"
             " FROM below JOIN temp.line ON line.account_id = below.account_id"
             " AND line.cluster = below.cluster"
             " WHERE target = 'used' OR (source = 'used' AND target = 'available')"
-            " GROUP BY below.cluster, kind, source, target,"
+            f" GROUP BY below.cluster, kind, source, target, {_OF_OTHERS},"
             " date(posted_at / 1000000, 'unixepoch', 'localtime')",
             row,
         )

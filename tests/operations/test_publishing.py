@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bank.ledger.amounts import format_su
-from bank.operations import corrections, looking, movements, publishing, transfers, upkeep
+from bank.operations import corrections, forecast, looking, movements, publishing, transfers, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import run_pass
@@ -137,17 +137,26 @@ def test_a_coordinator_sees_all_below_by_name(site: Site) -> None:
     assert b"dave" not in site.copy_of(CAROL).read_bytes()
 
 
-@pytest.mark.parametrize("how", ["never open", "closed"])
+def _meter(site: Site, name: str) -> int:
+    return next(number for number, user in site.fake.users.items() if user[1] == name)
+
+
+@pytest.mark.parametrize("how", ["never open", "closed", "gone"])
 def test_a_coordinator_sees_what_is_used_below_in_accounts_that_are_not_open(
     site: Site, how: str
 ) -> None:
     if how == "closed":
         movements.delete(site.bank, Command("delete", "proj", force=True))
-        name, uses = "proj", next(iter(site.fake.users))
-    else:
+        name, uses = "proj", _meter(site, "ada")
+    elif how == "never open":
         name = "sub"
         site.fake.add_account(name, "dept")
         uses = site.fake.add_user(name, "ada")
+    else:  # from Slurm
+        name, uses = "proj", _meter(site, "carol")
+        site.fake.users = {one: user for one, user in site.fake.users.items() if user[0] != name}
+        del site.fake.parents[name]
+        movements.delete(site.bank, Command("delete", name, force=True))
     for number in (40, 2):
         site.fake.use(uses, number)
         site.enforce()
@@ -304,7 +313,7 @@ def test_sums_of_a_copy_are_those_of_the_books(site: Site) -> None:
     for account, user in (("dept", "gina"), ("dept", "hugo"), ("proj", "hugo")):
         site.fake.add_user(account, user)
     site.enforce()
-    ada = next(number for number, user in site.fake.users.items() if user[1] == "ada")
+    ada = _meter(site, "ada")
     for used, charged in ((6 * SU + 2, 6 * SU + 2), (5, 6 * SU + 7)):
         for uid in (gina, hugo, CAROL):
             states = {one["account"]: one for one in site.answer(uid, "balance")}
@@ -386,6 +395,26 @@ def test_every_look_at_a_copy_ends_where_the_books_do(site: Site, uid: int, argv
     shown = site.asks(uid, *argv.split()).out
     if argv == "statement proj":
         assert ("others" in shown, "bob" in shown) == (uid == ADA, uid == CAROL)
+
+
+def test_a_forecast_of_all_below_rests_on_what_ran_there(site: Site) -> None:
+    """Nothing but totals is there of it, and first readings must be told from others."""
+    gina = 61_007
+    site.fake.uids["gina"] = gina
+    site.fake.add_user("dept", "gina")
+    start = site.bank.clock()
+    for day in range(1, 9):
+        site.bank = site.bank._replace(clock=lambda day=day: start + day * DAY)  # type: ignore[misc]
+        # Found by a first reading: it may have run at any time before.
+        site.fake.use(site.fake.add_user("proj", f"new{day}"), 5 * SU)
+        site.fake.use(_meter(site, "ada"), day * SU)
+        site.enforce()
+    books = forecast.forecast(site.bank, "dept")
+    assert books["rates"][0]["expected_billing_seconds"]
+    for uid in (gina, CAROL):
+        of_copy = site.bank.settings._replace(database=str(site.copy_of(uid)))
+        found = forecast.forecast(site.bank._replace(settings=of_copy), "dept")
+        assert found["rates"] == books["rates"]
 
 
 def _amounts(answer: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- it is what JSON says
