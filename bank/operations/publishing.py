@@ -28,6 +28,7 @@ from bank.slurm.command import run
 from bank.store import accounts, read
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
+from bank.store.forecast import parents
 from bank.store.migrations import NEWEST
 from bank.store.published import Copier, copying, standing_rows, user_rows
 from bank.store.read import Standing
@@ -201,7 +202,9 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
         for name, account in kept.items()
     }
     by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
-    for user, seen in sorted(views(members, who.coordinators, who.parents).items()):
+    # Also as the books have it: what is gone in Slurm counts for those above it all the same.
+    trees = [*who.parents, *parents(reader).values()]
+    for user, seen in sorted(views(members, who.coordinators, trees).items()):
         uid = numbers[user] if user in numbers else _number(user)
         if uid is not None:
             by_uid[uid].append((user, seen))
