@@ -191,7 +191,10 @@ def _hand_over(bank: Bank, path: str) -> None:
 
 def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     """Return by number of the user what each copy is to hold; who sees nothing has none."""
-    numbers = {user: uid for _, user, uid in who.users if uid is not None}
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for _, user, uid in who.users:
+        if uid is not None:
+            numbers[user].add(uid)
     members = [(account, user) for account, user, _ in who.users]
     standings = read.standings(reader)
     of_users = user_rows(reader)
@@ -205,7 +208,7 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     # Also as the books have it: what is gone in Slurm counts for those above it all the same.
     trees = [*who.parents, *parents(reader).values()]
     for user, seen in sorted(views(members, who.coordinators, trees).items()):
-        uid = numbers[user] if user in numbers else _number(user)
+        uid = _number(user, numbers[user])
         if uid is not None:
             by_uid[uid].append((user, seen))
     wanted = {}
@@ -234,14 +237,20 @@ def _digest(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _number(user: str) -> int | None:
-    """Return the number of a user who is known to this machine."""
+def _number(user: str, numbers: set[int]) -> int | None:
+    """Return the number that a user has on this machine, where the copies are read.
+
+    Args:
+        user: the name.
+        numbers: what clusters say; a cluster may give the same number to somebody else, so they
+            count only for a name that is not known here, and where all say the same.
+    """
     import pwd
 
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
-        return None
+        return next(iter(numbers)) if len(numbers) == 1 else None
 
 
 def _write_copy(bank: Bank, directory: str, copier: Copier, uid: int, copy: Copy) -> None:

@@ -3,9 +3,11 @@
 import importlib
 import json
 import os
+import pwd
 import sqlite3
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -251,6 +253,26 @@ def test_who_left_has_no_copy_any_more(site: Site) -> None:
     assert site.asks(BOB, "balance").status == 77
     movements.delete(site.bank, Command("delete", "test1", force=True))
     assert not site.copy_of(DAVE).exists()
+
+
+@pytest.mark.parametrize(("here", "copies"), [(EVE, [EVE]), (None, [])])
+def test_another_clusters_number_is_not_taken_for_that_of_this_machine(
+    site: Site, monkeypatch: pytest.MonkeyPatch, here: int | None, copies: list[int]
+) -> None:
+    def known(name: str) -> pwd.struct_passwd:
+        if name != "ada" or here is None:
+            raise KeyError(name)
+        return pwd.struct_passwd((name, "x", here, here, "", "/", ""))
+
+    def row(uid: int) -> Any:  # noqa: ANN401 -- what is asked of a row
+        return SimpleNamespace(account="proj", user="ada", uid=uid)
+
+    monkeypatch.setattr(pwd, "getpwnam", known)
+    found = [
+        SimpleNamespace(slurm=SimpleNamespace(users=[row(uid)], accounts={})) for uid in (ADA, BOB)
+    ]
+    publishing.publish(site.bank, found, is_whole=True)  # type: ignore[arg-type]
+    assert [uid for uid in (ADA, BOB, EVE) if site.copy_of(uid).exists()] == copies
 
 
 def test_a_copy_that_is_lost_is_made_again(site: Site) -> None:
