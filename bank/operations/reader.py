@@ -23,13 +23,18 @@ def as_reader(bank: Bank) -> tuple[Bank, str | None]:
     if not directory or os.access(bank.database.path, os.R_OK) or _is_missing(bank.database.path):
         return bank, None
     path = _own_copy(directory)
+    nothing = NotPermitted(
+        "you belong to no account that the bank knows: nothing is published for you; a new"
+        " account can be looked at after the next pass"
+    )
     if not os.access(path, os.R_OK):
-        raise NotPermitted(
-            "you belong to no account that the bank knows: nothing is published for you; a new"
-            " account can be looked at after the next pass"
-        )
-    with open(f"{directory}/{AS_OF}", encoding="ascii") as file:
-        as_of = file.read()
+        raise nothing
+    try:
+        with open(f"{directory}/{AS_OF}", encoding="ascii") as file:
+            as_of = file.read()
+    except OSError as error:
+        # A first pass that was killed has written copies, and not yet of when they are.
+        raise nothing from error
     return bank._replace(settings=bank.settings._replace(database=path)), as_of
 
 

@@ -215,6 +215,13 @@ def test_as_of_is_said_beside_the_answer_and_is_of_the_last_pass(site: Site) -> 
     assert site.asks(ADA, "balance").err == "slurm_bank: as of 2033-05-18T03:33:20Z\n"
 
 
+def test_a_copy_of_an_unknown_time_is_as_none(site: Site) -> None:
+    (site.published / "as_of").unlink()
+    ended = site.asks(ADA, "balance")
+    assert (ended.status, ended.out) == (77, "")
+    assert "nothing is published for you" in ended.err
+
+
 def test_who_may_read_the_books_sees_the_books(site: Site) -> None:
     ended = steps.command(site.settings, "balance", "--json")
     assert {one["account"] for one in json.loads(ended.out)} == {"dept", "proj", "test1"}
