@@ -166,7 +166,8 @@ class Copier:
         """Take a connection to the books, and a database without accounts."""
         self._connection = connection
         self._empty = empty
-        self._added_up: set[int] = set()
+        # Of each account, how many entries it had when they were added up.
+        self._added_up: dict[int, int] = {}
         for sql in (
             (
                 "CREATE TEMP TABLE line (account_id, seq, kind, source, target, amount, grant_id,"
@@ -225,12 +226,21 @@ class Copier:
         )
 
     def _add_up(self, account_id: int, name: str) -> None:
-        """Add up an account's entries, once for all who see it."""
-        if account_id in self._added_up:
+        """Add up an account's entries, once for all who see it, and again where there are more."""
+        run, row = self._connection.execute, {"id": account_id, "name": name}
+        # Each copy is of its own instant: something may have been booked since the one before.
+        (count,) = run(
+            "SELECT entry_count FROM main.account WHERE account_id = :id", row
+        ).fetchone()
+        if self._added_up.get(account_id) == count:
             return
-        self._connection.execute(_LINES, {"id": account_id, "name": name})
-        self._connection.execute(_TOTALS, {"id": account_id})
-        self._added_up.add(account_id)
+        for sql in (
+            "DELETE FROM temp.line WHERE account_id = :id",
+            "DELETE FROM temp.total WHERE account_id = :id",
+            *(_LINES, _TOTALS),
+        ):
+            run(sql, row)
+        self._added_up[account_id] = count
 
     def _add_below(self, row: dict[str, object]) -> None:
         """Let all that is below an account stand below it as one account without a name."""

@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bank.ledger.amounts import format_su
-from bank.operations import corrections, forecast, looking, movements, publishing, transfers, upkeep
+from bank.operations import (
+    commands,
+    corrections,
+    forecast,
+    looking,
+    movements,
+    publishing,
+    transfers,
+    upkeep,
+)
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import run_pass
 from bank.settings import Settings
+from bank.store.published import Copier
 from tests.crash import steps
 from tests.crash.steps import Ended
 from tests.fake_slurm import FakeSlurm
@@ -357,6 +367,26 @@ def test_sums_of_a_copy_are_those_of_the_books(site: Site) -> None:
         movements.reset_usage(site.bank, Command("reset_usage", "dept"))
         site.fake.use(ada, 5)
         site.enforce()
+
+
+def test_what_is_booked_between_two_copies_tears_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Copier.write
+
+    def write(copier: Copier, *args: Any) -> None:  # noqa: ANN401 -- as they come
+        written(copier, *args)
+        # Without the pass that would follow: it waits for the one that writes the copies.
+        with monkeypatch.context() as patched:
+            patched.setattr(commands, "enforce_soon", lambda *_, **__: True)
+            movements.add(site.bank, Command("add", "proj", SU))
+
+    monkeypatch.setattr(Copier, "write", write)
+    movements.add(site.bank, Command("add", "proj", SU))
+    torn = (
+        "SELECT granted - (SELECT sum(amount) FROM entry WHERE target = 'available') FROM account"
+    )
+    assert [site.query(uid, torn) for uid in (ADA, BOB)] == [[(0,)], [(0,)]]
 
 
 def test_no_account_is_named_that_gave_or_took(site: Site) -> None:
