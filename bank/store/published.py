@@ -91,15 +91,30 @@ _SHOWN = "(SELECT account_id FROM temp.shown)"
 _WHOLE = "(SELECT account_id FROM temp.shown WHERE is_whole)"
 _ME = "(SELECT user_name FROM temp.me)"
 _MINE = f"account_id IN {_SHOWN} AND (account_id IN {_WHOLE} OR user_name IN {_ME})"
+# All columns but digests: with the rows that a reader sees, they would tell whether a guess of
+# those that the reader does not see is right.
+_OF_ACCOUNT = """
+    account_id, name, is_open, credit_limit, credit, period_started_on, hold_reason, grant_id,
+    granted, used, entry_count, closed_entry_count, last_posted_at, change_count
+"""
+_OF_CHANGE = "account_id, seq, field, old, new, actor, reason, changed_at"
+_OF_METER = """
+    meter_id, cluster, association, account_id, user_name, partition_name, is_gone, reading_count,
+    raw, asked_at, answered_at
+"""
 _ROWS = (
-    f"INSERT INTO copy.account SELECT * FROM main.account WHERE account_id IN {_SHOWN}",
+    (
+        f"INSERT INTO copy.account ({_OF_ACCOUNT}, head_digest, change_digest)"
+        f" SELECT {_OF_ACCOUNT}, '', '' FROM main.account WHERE account_id IN {_SHOWN}"
+    ),
     (
         "INSERT INTO copy.allocation_grant SELECT * FROM main.allocation_grant"
         f" WHERE account_id IN {_SHOWN}"
     ),
     # How much another user may use is not for all.
     (
-        "INSERT INTO copy.account_change SELECT * FROM main.account_change"
+        f"INSERT INTO copy.account_change ({_OF_CHANGE}, digest)"
+        f" SELECT {_OF_CHANGE}, '' FROM main.account_change"
         f" WHERE account_id IN {_WHOLE} OR (account_id IN {_SHOWN} AND (field NOT LIKE 'limit of %'"
         f" OR substr(field, 10) IN {_ME}))"
     ),
@@ -109,7 +124,10 @@ _ROWS = (
         "INSERT INTO copy.settled SELECT * FROM main.settled"
         f" WHERE account_id IN {_WHOLE} AND child_id IN {_SHOWN}"
     ),
-    f"INSERT INTO copy.meter SELECT * FROM main.meter WHERE {_MINE}",
+    (
+        f"INSERT INTO copy.meter ({_OF_METER}, head_digest)"
+        f" SELECT {_OF_METER}, '' FROM main.meter WHERE {_MINE}"
+    ),
     f"INSERT INTO copy.user_limit SELECT * FROM main.user_limit WHERE {_MINE}",
     f"INSERT INTO copy.user_held_by_others SELECT * FROM main.user_held_by_others WHERE {_MINE}",
     (

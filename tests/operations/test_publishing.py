@@ -444,6 +444,18 @@ def test_the_limit_of_a_user_is_for_that_user_and_the_coordinator(site: Site) ->
     assert site.query(DAVE, limits) == []
 
 
+def test_no_digest_confirms_a_guess_of_what_is_not_shown(site: Site) -> None:
+    assert steps.command(site.settings, "limit_user", "proj", "bob", "7").status == 0
+    site.enforce()
+    digests = (
+        "SELECT head_digest FROM account UNION SELECT change_digest FROM account"
+        " UNION SELECT digest FROM account_change UNION SELECT head_digest FROM meter"
+        " UNION SELECT digest FROM entry"
+    )
+    for uid in (ADA, CAROL):
+        assert site.query(uid, digests) == [("",)]
+
+
 @pytest.mark.parametrize("uid", [ADA, CAROL])
 @pytest.mark.parametrize(
     "argv", ["statement proj", "usage proj --by month", "forecast proj", "grants proj"]
