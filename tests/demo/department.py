@@ -54,13 +54,13 @@ def share_out(demo: Demo) -> Department:
     shown = demo.type("./slurm_bank.py grants astro")
     check("it is promised", seen=shown, is_so=bool(re.search(r" promised .* call 7\b", shown)))
     job = submit(demo, "stars", "-p fast -w c2 -t 2 --no-requeue", "sleep 600", user=OTHER)
-    said = demo.type(f"./slurm_bank.py insert stars {TOO_MUCH}", status=1)
+    said = demo.type(f"./slurm_bank.py grant stars {TOO_MUCH} {span}", status=1)
     check(
         "a project is not given more than its department has",
         seen=said,
         is_so=said.endswith("(larger_than_parent)\n"),
     )
-    demo.type(f"./slurm_bank.py insert stars {SHARE}")
+    demo.type(f"./slurm_bank.py grant stars {SHARE} {span}")
     demo.type(f"./slurm_bank.py limit_user stars {USER} {OWN_LIMIT} --reason student")
     return Department(began, start, end, job)
 
