@@ -134,7 +134,9 @@ def take_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
         ]
         most = sum(part.amount for part in has)
         if any(grant.state == IN_FORCE for grant in same):
-            most = max(min(most, there), 0)
+            # What the grant without an end owes is no bound: the file says that too.
+            owed = -sum(min(part.amount, 0) for part in parts)
+            most = max(min(most, there + owed), 0)
         if -one.more > most:
             raise Refusal(
                 "insufficient_funds",

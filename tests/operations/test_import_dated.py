@@ -322,6 +322,18 @@ def test_no_more_is_taken_back_than_is_neither_used_nor_set_aside(
     assert (limit(bank), states(bank)) == (60, [("in force", 0)])
 
 
+def test_what_the_grant_without_an_end_owes_keeps_none_of_a_grant_with_dates(
+    bank: Bank, fake: FakeSlurm, go: Go, tmp_path: Path
+) -> None:
+    give(bank, "test1", 50, JAN, FEB)
+    import_csv(bank, tmp_path, "test1,0,2027-01-01,allocation,,,,60")
+    go(JAN + HOUR, 20)
+    with pytest.raises(Refusal, match="it has 30 that are neither used nor set aside"):
+        import_csv(bank, tmp_path, f"test1,19,{IN_JAN},,")
+    import_csv(bank, tmp_path, f"test1,20,{IN_JAN},,")
+    assert limit(bank) == -40
+
+
 def test_what_was_used_is_read_before_anything_is_taken_back(
     bank: Bank, fake: FakeSlurm, tmp_path: Path
 ) -> None:
