@@ -323,7 +323,7 @@ def test_no_more_is_taken_back_than_is_neither_used_nor_set_aside(
 
 
 def test_what_the_grant_without_an_end_owes_keeps_none_of_a_grant_with_dates(
-    bank: Bank, fake: FakeSlurm, go: Go, tmp_path: Path
+    bank: Bank, go: Go, tmp_path: Path
 ) -> None:
     give(bank, "test1", 50, JAN, FEB)
     import_csv(bank, tmp_path, "test1,0,2027-01-01,allocation,,,,60")
