@@ -169,15 +169,13 @@ class FakeSlurm:
             return PARTITION + HALF
         if argv == sacctmgr.coordinators_arguments():
             return "".join(f"{name}|{self.coordinators.get(name, '')}\n" for name in self.parents)
-        if argv == ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]:
-            return "normal|1.000000\ndouble|2.000000\n"
         if argv == sacctmgr.configuration_arguments():
             return f"PurgeJobAfter          = {self.jobs_kept}\n"
         if argv == ["scontrol", "-a", "-o", "show", "node"]:
             return "".join(NODE.format(number=number) for number in (1, 2))
         match argv[4:5]:
             case ["qos"]:
-                return "normal|1.000000||\n"
+                return "normal|1.000000||\ndouble|2.000000||\n"
             case ["user"]:
                 mine = [row for row in self.users.values() if f"name={row[1]}" in argv]
                 return "".join(

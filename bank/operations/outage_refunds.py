@@ -8,7 +8,7 @@ the same command refunds the rest: each run is refunded once.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bank.errors import InputError, OutputNotUnderstood
+from bank.errors import InputError
 from bank.ledger.names import listed
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
@@ -23,9 +23,9 @@ from bank.operations.job_refunds import (
     refund_runs,
 )
 from bank.operations.metering import slices
-from bank.slurm import shapes
+from bank.policy import hostlists
+from bank.slurm import sacct, shapes
 from bank.slurm.command import run
-from bank.slurm.hostlists import hosts
 from bank.store import accounts
 from bank.store.connect import writing
 
@@ -95,7 +95,7 @@ def plan_refunds(bank: Bank, outage: Outage, *, dry_run: bool) -> Plan:
         until_seconds=end_at // _MICROSECONDS,
     )
     if wanted is not None:
-        there = [hosts(one.job.node_list) for one in found]
+        there = [sacct.hosts(one.job) for one in found]
         output = run(bank.slurm, shapes.nodes_arguments(cluster.on))
         known = [node.name for node in shapes.read_nodes(output)]
         # One that was removed since is known from what ran on it.
@@ -111,14 +111,9 @@ def plan_refunds(bank: Bank, outage: Outage, *, dry_run: bool) -> Plan:
 
 
 def _nodes(text: str) -> frozenset[str]:
-    try:
-        found = hosts(text)
-    except OutputNotUnderstood:
-        found = frozenset()
+    found = frozenset(hostlists.names(text))
     if not found:
-        raise InputError(
-            f"--nodes {text[:80]!r} is not a list of nodes: give one such as c1,c2 or c[1-16]"
-        )
+        raise InputError("--nodes '' is not a list of nodes such as c[1-3],g1")
     return found
 
 

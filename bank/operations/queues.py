@@ -14,9 +14,8 @@ from bank.slurm import (
     availability,
     jobs,
     partitions,
+    qos,
     sacct,
-    sacctmgr,
-    scontrol,
 )
 from bank.slurm.assoc_mgr import Associations
 from bank.slurm.command import run
@@ -77,7 +76,7 @@ def read_queue(bank: Bank, cluster: Cluster, account: str, known: Sequence[Job])
         parents=parents,
         holders=tuple(assoc_limits.read_holders(output, chain)),
         qos=assoc_limits.read_qos(output),
-        partitions=partitions.read(run(bank.slurm, scontrol.partitions_arguments(cluster.on))),
+        partitions=partitions.read(run(bank.slurm, partitions.arguments(cluster.on))),
         usage_factors={},
         jobs=tuple(known),
         nodes=_nodes(bank, cluster) if codes & _OF_NODES else (),
@@ -87,8 +86,9 @@ def read_queue(bank: Bank, cluster: Cluster, account: str, known: Sequence[Job])
         asked_at=bank.clock() // _MICROSECONDS,
     )
     try:
-        factors = run(bank.slurm, sacctmgr.qos_factors_arguments())
-        queue = queue._replace(usage_factors=sacctmgr.read_qos_factors(factors))
+        found = qos.read(run(bank.slurm, qos.arguments()))
+        factors = {name: one.factor for name, one in found.items()}
+        queue = queue._replace(usage_factors=factors)
     except SlurmError as error:
         # Of all that is asked only this is slurmdbd's to say.
         bank.warn(f"what jobs may cost is not said: {error}")

@@ -15,7 +15,7 @@ from bank.policy.cluster_shape import Association, Cluster
 from bank.policy.job_request import Request
 from bank.policy.quotes import LATE_SECONDS, Quote, decimal
 from bank.policy.quotes import quote as priced
-from bank.slurm import associations, scontrol, shapes
+from bank.slurm import associations, partitions, qos, scontrol, shapes
 from bank.slurm.command import Slurm, run
 from bank.store.connect import reading
 
@@ -94,9 +94,9 @@ def _cluster(bank: Bank, requests: Sequence[Request]) -> tuple[Cluster, list[str
     mine, notes = _associations(slurm, controller.cluster, bank.actor, requests)
     cluster = Cluster(
         controller=controller,
-        partitions=shapes.read_partitions(run(slurm, scontrol.partitions_arguments(name))),
+        partitions=shapes.read_partitions(run(slurm, partitions.arguments(name))),
         nodes=shapes.read_nodes(run(slurm, shapes.nodes_arguments(name))),
-        qos=associations.read_qos(run(slurm, associations.qos_arguments())),
+        qos=qos.read(run(slurm, qos.arguments())),
         associations=mine,
     )
     return cluster, notes

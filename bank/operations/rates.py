@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.policy import prices
-from bank.slurm import sacctmgr, scontrol, tres
+from bank.slurm import partitions, qos, tres
 from bank.slurm.command import run
 from bank.slurm.sacct import JobRow
 
@@ -56,13 +56,10 @@ def ask_rates(bank: Bank, cluster: Cluster) -> Rates:
     Raises:
         SlurmError: scontrol or sacctmgr did not answer or was not understood.
     """
-    partitions = run(bank.slurm, scontrol.partitions_arguments(cluster.on))
-    factors = run(bank.slurm, sacctmgr.qos_factors_arguments())
-    return Rates(
-        scontrol.read_partition_weights(partitions),
-        sacctmgr.read_qos_factors(factors),
-        cluster.config.max_tres,
-    )
+    weights = partitions.read_weights(run(bank.slurm, partitions.arguments(cluster.on)))
+    found = qos.read(run(bank.slurm, qos.arguments()))
+    factors = {name: one.factor for name, one in found.items()}
+    return Rates(weights, factors, cluster.config.max_tres)
 
 
 def rate_of(job: JobRow, rates: Rates) -> Rate | None:

@@ -7,7 +7,7 @@ from bank.errors import InputError
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
-_PART = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
+_PART = re.compile(r"(?:[^,\[\]\s]|\[[^\[\]]*\])+")
 # Slurm itself takes no list of more nodes.
 _MOST = 64_000
 

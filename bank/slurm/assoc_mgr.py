@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood
 from bank.policy.enforcement import Association
+from bank.slurm.clusters import on
 
 
 class AccountRow(NamedTuple):
@@ -111,11 +112,10 @@ def arguments(cluster: str | None, accounts: Sequence[str] | None = None) -> lis
     Source:
         scontrol(1), show assoc_mgr: it answers operators and SlurmUser.
     """
-    where = ["-M", cluster] if cluster else []
     which = ["flags=assoc,qos"]
     if accounts is not None:
         which = ["flags=assoc", f"accounts={','.join(accounts)}"]
-    return ["scontrol", *where, "-o", "show", "assoc_mgr", *which]
+    return ["scontrol", *on(cluster), "-o", "show", "assoc_mgr", *which]
 
 
 _NONE = "No associations currently cached in Slurm."

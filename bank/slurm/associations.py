@@ -1,15 +1,11 @@
-"""sacctmgr show user, account, qos: for whom a job counts and what it is multiplied by."""
-
-from fractions import Fraction
+"""sacctmgr show user, assoc: for which accounts a user's jobs may count."""
 
 from bank.errors import OutputNotUnderstood
-from bank.policy.cluster_shape import Association, Qos
-from bank.slurm.scontrol import span_minutes
+from bank.policy.cluster_shape import Association
+from bank.slurm import spans
 
 _ASSOCIATION = "Account,User,Partition,DefaultQOS,QOS,MaxWall"
 _USER = f"DefaultAccount,{_ASSOCIATION}"
-_QOS = "Name,UsageFactor,MaxWall,Flags"
-_LIFTS_TIME_LIMIT = "PartitionTimeLimit"
 
 
 def user_arguments(cluster: str, user: str) -> list[str]:
@@ -60,42 +56,6 @@ def _association(line: str, default: str) -> Association:
         partition=partition,
         default_qos=default_qos,
         qos=tuple(name for name in qos.split(",") if name),
-        max_minutes=_wall(wall),
+        max_minutes=spans.minutes(wall) if wall else None,
         is_default=account == default,
     )
-
-
-def qos_arguments() -> list[str]:
-    """Build the question for every QOS."""
-    return ["sacctmgr", "-n", "-P", "show", "qos", f"format={_QOS}"]
-
-
-def read_qos(output: str) -> dict[str, Qos]:
-    """Read every QOS, by name.
-
-    Raises:
-        OutputNotUnderstood: a row is not in the form asked for, or there is none.
-
-    Source:
-        sacctmgr(1), show qos: UsageFactor, MaxWall, Flags.
-    """
-    found = {}
-    for line in output.splitlines():
-        name, *rest = line.split("|")
-        try:
-            factor, wall, flags = rest
-            found[name] = Qos(
-                name=name,
-                factor=Fraction(factor),
-                max_minutes=_wall(wall),
-                lifts_time_limit=_LIFTS_TIME_LIMIT in flags.split(","),
-            )
-        except ValueError as error:
-            raise OutputNotUnderstood(f"sacctmgr show qos printed {line[:200]!r}") from error
-    if not found:
-        raise OutputNotUnderstood("sacctmgr show qos printed nothing")
-    return found
-
-
-def _wall(text: str) -> int | None:
-    return span_minutes(text) if text else None

@@ -4,6 +4,7 @@ import re
 
 from bank.errors import OutputNotUnderstood
 from bank.policy.queue import License, Node, Reservation
+from bank.slurm.clusters import on, without_heading
 
 # A separator that the reason, which is free text, does not hold.
 _SEPARATOR = "\x1f"
@@ -20,7 +21,7 @@ _NONE = re.compile(r"No reservations in the system|No licenses configured in Slu
 def nodes_arguments(cluster: str | None) -> list[str]:
     """Build the question for all nodes; `cluster` None is the local one."""
     fields = _SEPARATOR.join(("%N", "%T", "%E"))
-    return ["sinfo", *_on(cluster), "-h", "-a", "-N", "-o", fields]
+    return ["sinfo", *on(cluster), "-h", "-a", "-N", "-o", fields]
 
 
 def read_nodes(output: str) -> list[Node]:
@@ -33,9 +34,7 @@ def read_nodes(output: str) -> list[Node]:
         sinfo(1): %T the state in extended form, %E why the node is down, drained or failing.
     """
     found = {}
-    for line in output.split("\n"):
-        if not line or line.startswith("CLUSTER: "):
-            continue
+    for line in without_heading(output):
         parts = [part.strip() for part in line.split(_SEPARATOR)]
         if len(parts) != len(Node._fields) or not all(parts):
             raise OutputNotUnderstood(f"sinfo printed {line[:200]!r}")
@@ -47,7 +46,7 @@ def read_nodes(output: str) -> list[Node]:
 
 def reservations_arguments(cluster: str | None) -> list[str]:
     """Build the question for all reservations."""
-    return ["scontrol", *_on(cluster), "-o", "show", "reservation"]
+    return ["scontrol", *on(cluster), "-o", "show", "reservation"]
 
 
 def read_reservations(output: str) -> list[Reservation]:
@@ -70,7 +69,7 @@ def read_reservations(output: str) -> list[Reservation]:
 
 def licenses_arguments(cluster: str | None) -> list[str]:
     """Build the question for all licenses."""
-    return ["scontrol", *_on(cluster), "-o", "show", "licenses"]
+    return ["scontrol", *on(cluster), "-o", "show", "licenses"]
 
 
 def read_licenses(output: str) -> list[License]:
@@ -89,7 +88,3 @@ def read_licenses(output: str) -> list[License]:
         name, total, used = match.groups()
         found.append(License(name, int(total), int(used)))
     return found
-
-
-def _on(cluster: str | None) -> list[str]:
-    return ["-M", cluster] if cluster else []

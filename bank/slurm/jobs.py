@@ -3,6 +3,7 @@
 from bank.errors import OutputNotUnderstood
 from bank.policy.queue import Job
 from bank.slurm import tres
+from bank.slurm.clusters import on, without_heading
 from bank.slurm.spans import minutes
 
 # No name and no text of Slurm's holds it, so a reason in free words ends where it ends.
@@ -20,9 +21,8 @@ def arguments(cluster: str | None) -> list[str]:
     Source:
         squeue(1), --Format: a field with a suffix and no size is printed as long as it is.
     """
-    where = ["-M", cluster] if cluster else []
     fields = ",".join(f"{field}:{_SEPARATOR}" for field in _FIELDS)
-    return ["squeue", *where, "-h", "-a", "-t", "all", "-O", fields]
+    return ["squeue", *on(cluster), "-h", "-a", "-t", "all", "-O", fields]
 
 
 def read(output: str) -> list[Job]:
@@ -31,11 +31,7 @@ def read(output: str) -> list[Job]:
     Raises:
         OutputNotUnderstood: a row is not in the form asked for.
     """
-    # Not splitlines(), which takes more for the end of a line than squeue does.
-    lines = output.split("\n")
-    if lines and lines[0].startswith("CLUSTER: "):
-        del lines[0]
-    return [_job(line) for line in lines if line]
+    return [_job(line) for line in without_heading(output)]
 
 
 def _job(line: str) -> Job:

@@ -1,34 +1,77 @@
-"""scontrol show partition: what each partition takes, and whether it is up."""
+"""scontrol show partition: what use is weighted with, what a partition takes, and if it is up."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TypeVar
 
 from bank.errors import OutputNotUnderstood
 from bank.policy.queue import Partition
 from bank.slurm import tres
+from bank.slurm.clusters import on
 from bank.slurm.spans import minutes
 
+Value = TypeVar("Value")
 _ANY = "ALL"
 
 
-def read(output: str) -> dict[str, Partition]:
-    """Read the answer to `scontrol.partitions_arguments`.
+def arguments(cluster: str | None) -> list[str]:
+    """Build the question for all partitions, hidden ones too; `cluster` None is the local one."""
+    return ["scontrol", *on(cluster), "-a", "-o", "show", "partition"]
+
+
+def each(output: str, read_one: Callable[[dict[str, str]], Value]) -> dict[str, Value]:
+    """Read each partition by what it says of itself, word by word; by name.
 
     Raises:
-        OutputNotUnderstood: a partition does not say what is needed.
+        OutputNotUnderstood: one does not say what is asked for or in another form, or there is
+            none.
+    """
+    found = {}
+    for line in output.splitlines():
+        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        try:
+            found[words["PartitionName"]] = read_one(words)
+        except KeyError as error:
+            raise OutputNotUnderstood(
+                f"scontrol show partition does not say {error.args[0]} in {line[:120]!r}"
+            ) from error
+        except ValueError as error:
+            raise OutputNotUnderstood(
+                f"scontrol show partition printed {line[:120]!r}: {error}"
+            ) from error
+    if not found:
+        raise OutputNotUnderstood("scontrol show partition printed nothing")
+    return found
+
+
+def weights(words: dict[str, str]) -> dict[str, Fraction]:
+    """Read TRESBillingWeights of a partition; empty where it has none.
+
+    Source:
+        slurm.conf(5): without weights a job's billing is its number of CPUs.
+    """
+    return tres.weights(words.get("TRESBillingWeights", ""))
+
+
+def read_weights(output: str) -> dict[str, dict[str, Fraction]]:
+    """Read TRESBillingWeights of each partition.
+
+    Raises:
+        OutputNotUnderstood: as `each`.
+    """
+    return each(output, weights)
+
+
+def read(output: str) -> dict[str, Partition]:
+    """Read what each partition takes.
+
+    Raises:
+        OutputNotUnderstood: as `each`.
 
     Source:
         scontrol(1), show partition; slurm.conf(5) for AllowAccounts, DenyAccounts and the others.
     """
-    found = {}
-    for line in output.splitlines():
-        if not line.startswith("PartitionName="):
-            continue
-        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        try:
-            found[words["PartitionName"]] = _partition(words)
-        except (KeyError, ValueError) as error:
-            raise OutputNotUnderstood(
-                f"scontrol show partition printed {line[:120]!r}: {error}"
-            ) from error
-    return found
+    return each(output, _partition)
 
 
 def _partition(words: dict[str, str]) -> Partition:
@@ -44,7 +87,7 @@ def _partition(words: dict[str, str]) -> Partition:
         takes_qos=_only(words, "AllowQos"),
         refuses_qos=frozenset(words.get("DenyQos", "").split(",")) - {""},
         qos="" if words["QoS"] == "N/A" else words["QoS"],
-        weights=tres.weights(words.get("TRESBillingWeights", "")),
+        weights=weights(words),
     )
 
 

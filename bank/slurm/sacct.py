@@ -1,13 +1,14 @@
 """sacct: what jobs really ran. Asked where a meter has lost something, and what a job cost."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from bank.errors import OutputNotUnderstood
+from bank.errors import InputError, OutputNotUnderstood
+from bank.policy import hostlists
 from bank.policy.queue import Job
-from bank.slurm import tres
+from bank.slurm import spans, tres
+from bank.slurm.clusters import on
 
 # Names of users, partitions and QOS do not hold the separator. The account may, so it stands last.
 _FIELDS = (
@@ -16,7 +17,8 @@ _FIELDS = (
 )
 _FIELD_COUNT = 14
 _NEVER = {"Unknown", "None", ""}
-_SPAN = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]{2}):([0-9]{2})")
+# Of a run that got no node.
+_NOWHERE = ("None assigned", "")
 
 
 class JobRow(NamedTuple):
@@ -96,7 +98,7 @@ def resized_arguments(cluster: str, *, since_seconds: int, until_seconds: int) -
 
 
 def _every_run(cluster: str) -> list[str]:
-    return ["sacct", "-M", cluster, "-a", "-X", "-n", "-P", "-D"]
+    return ["sacct", *on(cluster), "-a", "-X", "-n", "-P", "-D"]
 
 
 _ALL_STATES = (
@@ -152,19 +154,27 @@ def _row(parts: Sequence[str]) -> JobRow:
         state=state.split(" ", 1)[0],
         started_at=int(start),
         ended_at=None if end in _NEVER else int(end),
-        suspended_seconds=_seconds(suspended),
+        suspended_seconds=spans.seconds(suspended),
         alloc_tres=alloc_tres,
         node_list=node_list,
     )
 
 
-def _seconds(span: str) -> int:
-    """Read how long something lasted: [days-]hours:minutes:seconds."""
-    match = _SPAN.fullmatch(span)
-    if match is None:
-        raise ValueError(span)
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+def hosts(job: JobRow) -> frozenset[str]:
+    """Return the nodes that a run had.
+
+    sacct can look for nodes by itself, but by numbers that are of the cluster as it is now; where
+    nodes were added since, it may show others.
+
+    Raises:
+        OutputNotUnderstood: its NodeList is not a list of nodes.
+    """
+    if job.node_list in _NOWHERE:
+        return frozenset()
+    try:
+        return frozenset(hostlists.names(job.node_list))
+    except InputError as error:
+        raise OutputNotUnderstood(f"sacct printed of job {job.shown_id}: {error}") from error
 
 
 def _time(seconds: int) -> str:
@@ -184,7 +194,7 @@ def job_arguments(cluster: str, job: str) -> list[str]:
     """
     # Without a span sacct knows only the jobs of today.
     which = ["-j", job, "-S", _time(0)]
-    return ["sacct", "-M", cluster, "-a", "-X", "-n", "-P", *which, "-o", _JOB_FIELDS]
+    return ["sacct", *on(cluster), "-a", "-X", "-n", "-P", *which, "-o", _JOB_FIELDS]
 
 
 def read_job(output: str) -> Job | None:

@@ -1,8 +1,7 @@
-"""sacctmgr: the changes the bank makes in Slurm, and what slurmdbd has of QOS and of itself."""
+"""sacctmgr: the changes the bank makes in Slurm, and who coordinates accounts."""
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 
 from bank.errors import OutputNotUnderstood
 
@@ -100,23 +99,6 @@ def read_coordinators(output: str) -> dict[str, list[str]]:
             found[account] = users.split(",")
     if not is_whole:
         raise OutputNotUnderstood("sacctmgr show account does not list the account root")
-    return found
-
-
-def qos_factors_arguments() -> list[str]:
-    """Build the question for the UsageFactor of each QOS."""
-    return ["sacctmgr", "-n", "-P", "show", "qos", "format=Name,UsageFactor"]
-
-
-def read_qos_factors(output: str) -> dict[str, Fraction]:
-    """Read the UsageFactor of each QOS."""
-    found = {}
-    for line in output.splitlines():
-        name, _, factor = line.rpartition("|")
-        try:
-            found[name] = Fraction(factor)
-        except ValueError as error:
-            raise OutputNotUnderstood(f"sacctmgr show qos printed {line[:200]!r}") from error
     return found
 
 

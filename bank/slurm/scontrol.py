@@ -1,11 +1,11 @@
-"""scontrol show: Slurm's configuration and its partitions."""
+"""scontrol show config: Slurm's configuration, as the controller runs it."""
 
 import re
-from fractions import Fraction
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood
-from bank.slurm import tres
+from bank.slurm import spans
+from bank.slurm.clusters import on
 
 # The last thing it prints: without it, what is missing may only have been cut off.
 _CONFIG_END = re.compile(r"^Slurmctld\(primary\) at .* is (?:UP|DOWN)$", re.MULTILINE)
@@ -36,7 +36,7 @@ class Config(NamedTuple):
 
 def config_arguments(cluster: str | None) -> list[str]:
     """Build the question for the configuration; `cluster` None is the local one."""
-    return ["scontrol", *_on(cluster), "show", "config"]
+    return ["scontrol", *on(cluster), "show", "config"]
 
 
 def read_config(output: str) -> Config:
@@ -58,7 +58,7 @@ def read_config(output: str) -> Config:
             # to say that RawUsage is no meter.
             decay_half_life=values.get("PriorityDecayHalfLife", ""),
             usage_reset_period=values.get("PriorityUsageResetPeriod", ""),
-            calc_period_seconds=_seconds(values.get("PriorityCalcPeriod", "00:05:00")),
+            calc_period_seconds=spans.seconds(values.get("PriorityCalcPeriod", "00:05:00")),
             enforce=frozenset(values["AccountingStorageEnforce"].lower().split(",")),
             max_tres="MAX_TRES" in values.get("PriorityFlags", "").upper().split(","),
         )
@@ -80,48 +80,3 @@ def config_values(output: str) -> dict[str, str]:
         if match:
             values.setdefault(match.group(1), match.group(2).strip())
     return values
-
-
-def partitions_arguments(cluster: str | None) -> list[str]:
-    """Build the question for all partitions, hidden ones too."""
-    return ["scontrol", *_on(cluster), "-a", "-o", "show", "partition"]
-
-
-def read_partition_weights(output: str) -> dict[str, dict[str, Fraction]]:
-    """Read TRESBillingWeights of each partition; empty where it has none.
-
-    Source:
-        slurm.conf(5): without weights a job's billing is its number of CPUs.
-    """
-    found = {}
-    for line in output.splitlines():
-        if not line.startswith("PartitionName="):
-            continue
-        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        found[words["PartitionName"]] = tres.weights(words.get("TRESBillingWeights", ""))
-    return found
-
-
-def _on(cluster: str | None) -> list[str]:
-    return ["-M", cluster] if cluster else []
-
-
-def span_minutes(text: str) -> int:
-    """Read a span of whole minutes as Slurm prints it.
-
-    Raises:
-        OutputNotUnderstood: it is none, or has seconds over.
-    """
-    minutes, seconds = divmod(_seconds(text), 60)
-    if seconds:
-        raise OutputNotUnderstood(f"{text!r} is not a span of whole minutes")
-    return minutes
-
-
-def _seconds(text: str) -> int:
-    """Read Slurm's [days-]hours:minutes:seconds."""
-    match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+):([0-9]+):([0-9]+)", text)
-    if match is None:
-        raise OutputNotUnderstood(f"{text!r} is not a span of time as Slurm prints it")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

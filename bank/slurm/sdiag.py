@@ -3,11 +3,12 @@
 import re
 
 from bank.errors import OutputNotUnderstood
+from bank.slurm.clusters import on
 
 
 def arguments(cluster: str | None) -> list[str]:
     """Build the question; `cluster` None is the local one."""
-    return ["sdiag", *(["-M", cluster] if cluster else [])]
+    return ["sdiag", *on(cluster)]
 
 
 def read_waiting(output: str) -> int:

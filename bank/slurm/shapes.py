@@ -7,8 +7,9 @@ from typing import TypeVar
 from bank.errors import OutputNotUnderstood
 from bank.policy.cluster_shape import Controller, Memory, Node, Partition
 from bank.policy.job_request import UNLIMITED
-from bank.slurm import tres
-from bank.slurm.scontrol import config_values, span_minutes
+from bank.slurm import partitions, spans
+from bank.slurm.clusters import on
+from bank.slurm.scontrol import config_values
 
 Value = TypeVar("Value")
 _NONE = {"", "(null)", "NONE", "N/A", "UNLIMITED", "NO_VAL", "0"}
@@ -21,7 +22,7 @@ _THOUSANDS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 def nodes_arguments(cluster: str | None) -> list[str]:
     """Build the question for all nodes, hidden ones too; `cluster` None is the local one."""
-    return ["scontrol", *(["-M", cluster] if cluster else []), "-a", "-o", "show", "node"]
+    return ["scontrol", *on(cluster), "-a", "-o", "show", "node"]
 
 
 def read_controller(output: str) -> Controller:
@@ -57,7 +58,7 @@ def _controller(values: dict[str, str]) -> Controller:
 
 
 def read_partitions(output: str) -> tuple[Partition, ...]:
-    """Read `scontrol -o show partition`.
+    """Read what each partition gives to jobs.
 
     Raises:
         OutputNotUnderstood: a value is missing or in an unknown form, or there is no partition.
@@ -65,10 +66,7 @@ def read_partitions(output: str) -> tuple[Partition, ...]:
     Source:
         scontrol(1), show partition; slurm.conf(5), PARTITION CONFIGURATION.
     """
-    rows = [line for line in output.splitlines() if line.strip()]
-    if not rows:
-        raise OutputNotUnderstood("scontrol show partition printed nothing")
-    return tuple(_understood(row, _words(row), _partition) for row in rows)
+    return tuple(partitions.each(output, _partition).values())
 
 
 def _partition(words: dict[str, str]) -> Partition:
@@ -81,7 +79,7 @@ def _partition(words: dict[str, str]) -> Partition:
     return Partition(
         name=words["PartitionName"],
         is_default=words["Default"] == "YES",
-        weights=tres.weights(words.get("TRESBillingWeights", "")),
+        weights=partitions.weights(words),
         is_exclusive=shared == "EXCLUSIVE",
         default_memory=_memory(words, "DefMem"),
         max_memory=_memory(words, "MaxMem"),
@@ -160,7 +158,7 @@ def _number_or_unlimited(text: str) -> int:
 
 
 def _minutes_or_unlimited(text: str) -> int:
-    return UNLIMITED if text in _NO_LIMIT else span_minutes(text)
+    return UNLIMITED if (limit := spans.minutes(text)) is None else limit
 
 
 def _job_defaults(text: str) -> dict[str, int]:

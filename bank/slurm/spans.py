@@ -4,23 +4,32 @@ import re
 
 from bank.errors import OutputNotUnderstood
 
-_NO_LIMIT = {"UNLIMITED", "NOT_SET"}
-_SPAN = re.compile(r"(?:([0-9]+)-)?(?:([0-9]+):)?(?:([0-9]+):)?([0-9]+)")
+_NO_LIMIT = {"UNLIMITED", "INFINITE", "NOT_SET"}
+_SPAN = re.compile(r"(?:([0-9]+)-)?(?:([0-9]+):)?([0-9]+):([0-9]+)")
+
+
+def seconds(text: str) -> int:
+    """Read [days-][hours:]minutes:seconds.
+
+    Raises:
+        OutputNotUnderstood: it is no span of time.
+    """
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise OutputNotUnderstood(f"{text[:80]!r} is not a span of time as Slurm prints it")
+    days, hours, whole, rest = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + whole) * 60 + rest
 
 
 def minutes(text: str) -> int | None:
-    """Read [days-][[hours:]minutes:]seconds, which is whole minutes; None where there is no limit.
+    """Read a time limit, which is of whole minutes; None where there is no limit.
 
     Raises:
         OutputNotUnderstood: it is no time limit.
     """
     if text in _NO_LIMIT:
         return None
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        raise OutputNotUnderstood(f"{text!r} is not a time limit as Slurm prints it")
-    days, first, second, seconds = match.groups()
-    # With one colon only, what stands before it is minutes.
-    hours, whole = (first, second) if second is not None else (None, first)
-    total = (int(days or 0) * 24 + int(hours or 0)) * 60 + int(whole or 0)
-    return total + (1 if int(seconds) else 0)
+    whole, rest = divmod(seconds(text), 60)
+    if rest:
+        raise OutputNotUnderstood(f"{text!r} is not a time limit of whole minutes")
+    return whole

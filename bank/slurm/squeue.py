@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from bank.errors import OutputNotUnderstood
+from bank.slurm.clusters import on, without_heading
 
 _STARTED = "RUNNING,SUSPENDED,COMPLETING,CONFIGURING,STOPPED"
 _FIELDS = "%A|%S|%T"
@@ -25,8 +26,7 @@ class Started(NamedTuple):
 
 def arguments(cluster: str | None) -> list[str]:
     """Build the question; `cluster` None is the local one."""
-    where = ["-M", cluster] if cluster else []
-    return ["squeue", *where, "-h", "-a", "-t", _STARTED, "-o", _FIELDS]
+    return ["squeue", *on(cluster), "-h", "-a", "-t", _STARTED, "-o", _FIELDS]
 
 
 def read(output: str) -> list[Started]:
@@ -38,10 +38,7 @@ def read(output: str) -> list[Started]:
     Source:
         squeue(1): %A the job id, %S when it started, as SLURM_TIME_FORMAT says, %T its state.
     """
-    lines = output.splitlines()
-    if lines and lines[0].startswith("CLUSTER: "):
-        del lines[0]
-    return [_started(line) for line in lines]
+    return [_started(line) for line in without_heading(output)]
 
 
 def _started(line: str) -> Started:

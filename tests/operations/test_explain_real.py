@@ -18,8 +18,8 @@ from bank.slurm import (
     availability,
     jobs,
     partitions,
+    qos,
     sacct,
-    sacctmgr,
     scontrol,
 )
 from tests.lab import CommandFailed
@@ -424,10 +424,10 @@ def test_slurm_answers_an_ordinary_user_what_explain_asks(branch: Branch) -> Non
     limits = asked(assoc_mgr.arguments(None))
     assert "open" in assoc_mgr.read_all(limits, branch.lab.cluster).accounts
     assert assoc_limits.read_holders(limits, {"open"})
-    assert partitions.read(asked(scontrol.partitions_arguments(None)))
+    assert partitions.read(asked(partitions.arguments(None)))
     assert scontrol.read_config(asked(scontrol.config_arguments(None))).cluster
     assert availability.read_nodes(asked(availability.nodes_arguments(None))) == []
-    assert sacctmgr.read_qos_factors(asked(sacctmgr.qos_factors_arguments()))
+    assert qos.read(asked(qos.arguments()))
     # The controller tells slurmdbd of it a few seconds later.
     ended = sacct.job_arguments(branch.lab.cluster, str(job))
     branch.lab.wait_for(lambda: sacct.read_job(asked(ended)), "slurmdbd to know the job")

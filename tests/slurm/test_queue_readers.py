@@ -16,7 +16,6 @@ from bank.slurm import (
     jobs,
     partitions,
     sacct,
-    scontrol,
     spans,
 )
 from tests.slurm.test_readers import RECORDED, recorded
@@ -30,7 +29,7 @@ from tests.slurm.test_readers import RECORDED, recorded
         ("unavailable_nodes", availability.nodes_arguments(None)),
         ("reservations", availability.reservations_arguments(None)),
         ("licenses", availability.licenses_arguments(None)),
-        ("partitions_limited", scontrol.partitions_arguments(None)),
+        ("partitions_limited", partitions.arguments(None)),
         ("ended_job", sacct.job_arguments("rec", "15")),
     ],
 )
@@ -142,13 +141,19 @@ def test_a_row_of_squeue_in_another_form_is_refused(output: str) -> None:
         ("1:30:00", 90),
         ("2-00:00:00", 2880),
         ("7-12:30:00", 10_830),
-        ("0:30", 1),
+        ("INFINITE", None),
         ("UNLIMITED", None),
         ("NOT_SET", None),
     ],
 )
 def test_time_limits(text: str, minutes: int | None) -> None:
     assert spans.minutes(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "1:2:3:4", "-1:00", "0:30", "1:00:01", "1-2"])
+def test_what_is_no_time_limit_is_refused(text: str) -> None:
+    with pytest.raises(OutputNotUnderstood):
+        spans.minutes(text)
 
 
 def test_limits_of_an_account_and_its_users() -> None:

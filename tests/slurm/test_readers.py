@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bank.errors import OutputNotUnderstood, SlurmError
-from bank.slurm import assoc_mgr, sacct, sacctmgr, scontrol, squeue, tres
+from bank.slurm import assoc_mgr, partitions, sacct, sacctmgr, scontrol, squeue, tres
 from bank.slurm.assoc_mgr import UserRow
 from bank.slurm.command import chunked
-from bank.slurm.hostlists import hosts
 from tests.fake_slurm import FakeSlurm
 
 RECORDED = Path(__file__).parent / "recorded" / "22.05"
@@ -26,7 +25,7 @@ def recorded(name: str) -> str:
     ("name", "argv"),
     [
         ("config", scontrol.config_arguments(None)),
-        ("partitions", scontrol.partitions_arguments(None)),
+        ("partitions", partitions.arguments(None)),
         ("associations", assoc_mgr.arguments(None)),
         ("associations_of_proj", assoc_mgr.arguments(None, ["proj"])),
         ("associations_of_nobody", assoc_mgr.arguments(None, ["nosuch"])),
@@ -47,7 +46,6 @@ def recorded(name: str) -> str:
             ),
         ),
         ("squeue", squeue.arguments(None)),
-        ("qos_factors", sacctmgr.qos_factors_arguments()),
         ("coordinators", sacctmgr.coordinators_arguments()),
     ],
 )
@@ -59,7 +57,7 @@ def test_what_is_asked_is_what_was_recorded(name: str, argv: list[str]) -> None:
     "argv",
     [
         scontrol.config_arguments("c2"),
-        scontrol.partitions_arguments("c2"),
+        partitions.arguments("c2"),
         assoc_mgr.arguments("c2"),
         squeue.arguments("c2"),
         sacct.arguments("c2", since_seconds=0, until_seconds=60, accounts=None),
@@ -129,7 +127,7 @@ def test_config_without_what_decisions_rest_on_is_not_understood(missing: str) -
 
 
 def test_partitions() -> None:
-    weights = scontrol.read_partition_weights(recorded("partitions"))
+    weights = partitions.read_weights(recorded("partitions"))
     assert weights["fractional"] == {"cpu": Fraction(1, 2), "mem": Fraction(1, 4096)}
     assert weights["gpu"]["gres/gpu"] == 1
     assert weights["fast"] == {"cpu": Fraction(3600)}
@@ -256,7 +254,6 @@ def test_qos() -> None:
     found = assoc_mgr.read_all(recorded("associations"), "rec")
     assert assoc_mgr.qos_limits(found, "GrpTRESMins=cpu") == {"free": 1_000_000}
     assert assoc_mgr.qos_limits(found, "GrpJobs") == {}
-    assert sacctmgr.read_qos_factors(recorded("qos_factors")) == {"normal": 1, "free": 2}
 
 
 def test_sacct() -> None:
@@ -296,6 +293,11 @@ def test_how_long_a_job_was_suspended(text: str, seconds: int) -> None:
     assert row.suspended_seconds == seconds
 
 
+def ran_on(nodes: str) -> sacct.JobRow:
+    (row,) = sacct.read(f"1|1|1|7|ada|n|n|COMPLETED|1|2|00:00:00|cpu=1|{nodes}|proj")
+    return row
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -312,7 +314,7 @@ def test_how_long_a_job_was_suspended(text: str, seconds: int) -> None:
     ],
 )
 def test_hosts(text: str, names: str) -> None:
-    assert hosts(text) == set(names.split())
+    assert sacct.hosts(ran_on(text)) == set(names.split())
 
 
 @pytest.mark.parametrize(
@@ -322,13 +324,13 @@ def test_hosts(text: str, names: str) -> None:
 )  # fmt: skip
 def test_what_is_no_list_of_hosts_is_refused(text: str) -> None:
     with pytest.raises(OutputNotUnderstood):
-        hosts(text)
+        sacct.hosts(ran_on(text))
 
 
 @given(st.text("c[]-,019", max_size=12))
 def test_a_list_of_hosts_is_read_or_refused(text: str) -> None:
     try:
-        found = hosts(text)
+        found = sacct.hosts(ran_on(text))
     except OutputNotUnderstood:
         return
     assert not any(set("[],") & set(name) for name in found)

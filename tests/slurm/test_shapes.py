@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bank.errors import OutputNotUnderstood
 from bank.policy.cluster_shape import Association, Memory, Qos
 from bank.policy.job_request import UNLIMITED
-from bank.slurm import associations, scontrol, shapes
+from bank.slurm import associations, partitions, qos, scontrol, shapes
 from tests.fake_slurm import CONFIG, NODE, PARTITION
 
 RECORDED = Path(__file__).parent / "recorded" / "22.05"
@@ -25,11 +25,11 @@ def recorded(name: str) -> str:
     ("name", "argv"),
     [
         ("shapes_config", scontrol.config_arguments(None)),
-        ("shapes_partitions", scontrol.partitions_arguments(None)),
+        ("shapes_partitions", partitions.arguments(None)),
         ("nodes", shapes.nodes_arguments(None)),
         ("user", associations.user_arguments("rec", "lab-ada")),
         ("account", associations.account_arguments("rec", "qb")),
-        ("qos", associations.qos_arguments()),
+        ("qos", qos.arguments()),
     ],
 )
 def test_what_is_asked_is_what_was_recorded(name: str, argv: list[str]) -> None:
@@ -101,7 +101,7 @@ def test_associations_and_qos() -> None:
         Association("qb", "", "double", two, 24 * 60, is_default=False),
     )
     assert associations.read_user("") == ()
-    assert associations.read_qos(recorded("qos")) == {
+    assert qos.read(recorded("qos")) == {
         "normal": Qos("normal", Fraction(1)),
         "double": Qos("double", Fraction("2.5"), 60),
         "free": Qos("free", Fraction(1), None, lifts_time_limit=True),
@@ -156,4 +156,4 @@ def test_anything_else_is_not_understood(text: str) -> None:
         with pytest.raises(OutputNotUnderstood):
             read(text)
     with pytest.raises(OutputNotUnderstood):
-        associations.read_qos(text)
+        qos.read(text)
