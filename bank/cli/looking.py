@@ -40,6 +40,7 @@ _BALANCE = (
     "percent",
     "held",
 )
+_WITH_CREDIT = (*_BALANCE[:2], "credit_su", *_BALANCE[2:])
 _LIST = ("account", "limit_su", "used_su", "percent", "period_started_on", "held")
 _ENDS = ("last_day", "days_left")
 _CLUSTERS = ("cluster", "used_su", "set_aside_su", "held")
@@ -63,7 +64,9 @@ def _balance(bank: Bank, arguments: Arguments) -> int:
     if arguments.is_json:
         print_json(states if arguments.account is None else states[0])
     else:
-        print_table(_BALANCE, [_readable(state) for state in states])
+        has_credit = any(state["credit_billing_seconds"] for state in states)
+        columns = _WITH_CREDIT if has_credit else _BALANCE
+        print_table(columns, [_readable(state) for state in states])
         if arguments.account is not None and len(states[0]["clusters"]) > 1:
             rows = [{**row, "held": _YES_NO[row["is_held"]]} for row in states[0]["clusters"]]
             print_table(_CLUSTERS, rows)

@@ -121,7 +121,11 @@ def _granted(grant: dict[str, Any]) -> str:
 
 def _rest(answer: dict[str, Any]) -> str:
     """Say what became of the limit, and whether the account is held for it."""
-    text = f", {answer['used_su']} used"
+    text = ""
+    # An answer kept for a key may be from before there was credit.
+    if answer.get("credit_billing_seconds"):
+        text = f", {answer['credit_su']} of credit"
+    text += f", {answer['used_su']} used"
     if answer["set_aside_billing_seconds"]:
         text += f", {answer['set_aside_su']} set aside for running jobs"
     if answer["available_su"] is not None:

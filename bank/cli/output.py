@@ -208,7 +208,7 @@ NUMBERS = frozenset(
         *("limit_su", "granted_su", "used_su", "set_aside_su", "available_su", "amount_su"),
         *("left_su", "charged_su", "refunded_su", "expected_su", "least_su", "most_su"),
         *("cost_su", "refund_su", "sacct_su", "booked_su", "difference_su"),
-        *("su_a_day", "percent", "entries", "days", "days_left"),
+        *("credit_su", "su_a_day", "percent", "entries", "days", "days_left"),
     )
 )
 

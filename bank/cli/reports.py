@@ -58,8 +58,10 @@ def _statement(bank: Bank, arguments: Arguments) -> int:
     print_table(columns, rows)
     closing = found["closing"]
     if "set_aside_su" in closing:
+        has_credit = closing["credit_billing_seconds"]
+        credit = f"credit: {_sus(closing['credit_su'])}; " if has_credit else ""
         print_line(
-            f"set aside for running jobs: {_sus(closing['set_aside_su'])};"
+            f"{credit}set aside for running jobs: {_sus(closing['set_aside_su'])};"
             f" available: {_sus(closing['available_su'])}"
         )
     for note in found["notes"]:

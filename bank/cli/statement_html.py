@@ -89,10 +89,14 @@ def _running(closing: Mapping[str, Any]) -> str:
     if "set_aside_su" not in closing:
         return ""
     available = closing["available_su"]
-    return (
-        f"<dl><dt>Set aside for running jobs</dt><dd>{escape(closing['set_aside_su'])}</dd>"
-        f"<dt>Available</dt><dd>{escape('unlimited' if available is None else available)}</dd></dl>"
-    )
+    terms = {
+        "Set aside for running jobs": closing["set_aside_su"],
+        "Available": "unlimited" if available is None else available,
+    }
+    if closing["credit_billing_seconds"]:
+        terms = {"Credit": closing["credit_su"], **terms}
+    listed = "".join(f"<dt>{term}</dt><dd>{escape(said)}</dd>" for term, said in terms.items())
+    return f"<dl>{listed}</dl>"
 
 
 def _time(found: Mapping[str, Any], which: str) -> str:

@@ -152,8 +152,10 @@ def _amounts(balance: Balance, *, is_unlimited: bool) -> dict[str, str | None]:
 def _available(standing: Standing) -> dict[str, Any]:
     available = standing.available
     return {
+        "credit_su": format_su(standing.account.credit),
         "set_aside_su": format_su(standing.set_aside),
         "available_su": None if available is None else format_su(available),
+        "credit_billing_seconds": standing.account.credit,
         "set_aside_billing_seconds": standing.set_aside,
         "available_billing_seconds": available,
     }

@@ -42,7 +42,10 @@ def used(command: Command, fake: FakeSlurm) -> Command:
             "adjust test1 -2.5 --reason x",
             "Account test1 has 100 SUs, 27.5 used, 72.5 available\n",
         ),
-        ("set_credit test1 40", "Account test1 has 100 SUs, 30 used, 110 available\n"),
+        (
+            "set_credit test1 40",
+            "Account test1 has 100 SUs, 40 of credit, 30 used, 110 available\n",
+        ),
         (
             "grant test1 7 --start 2026-01-01 --end 2199-01-01 --kind INCITE",
             (
@@ -126,3 +129,13 @@ def test_grants_are_listed_with_what_is_left(used: Command) -> None:
     shown = json.loads(used("grants", "test1", "--json").out)
     dated = next(one for one in shown if one["grant"] == 3)
     assert (dated["end_at"], dated["left_billing_seconds"]) == ("2199-01-01T00:00:00Z", 50 * SU)
+
+
+def test_credit_is_said_wherever_what_is_available_is(used: Command) -> None:
+    assert "credit" not in used("balance", "test1").out
+    used("set_credit", "test1", "40")
+    header, line = used("balance", "test1").out.splitlines()
+    assert header.split("\t")[:4] == ["account", "limit_su", "credit_su", "used_su"]
+    assert line.split("\t")[:4] == ["test1", "100", "40", "30"]
+    assert "credit: 40 SUs; set aside" in used("statement", "test1").out
+    assert "<dt>Credit</dt><dd>40</dd>" in used("statement", "test1", "--html").out
