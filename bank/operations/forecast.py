@@ -31,6 +31,7 @@ from bank.policy.tree import ancestors
 from bank.store import forecast as store
 from bank.store import grants as rows
 from bank.store import read, spans
+from bank.store.above import find_all_parents
 from bank.store.connect import Reader, reading
 from bank.store.forecast import DayOfUse
 from bank.store.grants import IN_FORCE, OVER, PROMISED, Grant
@@ -100,7 +101,7 @@ def forecasts(bank: Bank) -> list[dict[str, Any]]:
         days = store.days_of_use(reader, None, now=now, days=LONG_DAYS)
         since = store.known_since(reader, None)
         grants = _living(rows.every(reader))
-        parents = store.parents(reader)
+        parents = find_all_parents(reader)
     ran: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for day in days:
         above = parents.get(day.cluster or "", {})

@@ -26,9 +26,9 @@ from bank.policy.readers import Views, views
 from bank.slurm import sacctmgr
 from bank.slurm.command import run
 from bank.store import accounts, read
+from bank.store.above import find_all_parents
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
-from bank.store.forecast import parents
 from bank.store.migrations import NEWEST
 from bank.store.published import Copier, copying, standing_rows, user_rows
 from bank.store.read import Standing
@@ -206,7 +206,7 @@ def _wanted(reader: Reader, who: _Who) -> dict[int, Copy]:
     }
     by_uid: dict[int, list[tuple[str, Views]]] = defaultdict(list)
     # Also as the books have it: what is gone in Slurm counts for those above it all the same.
-    trees = [*who.parents, *parents(reader).values()]
+    trees: list[Mapping[str, str | None]] = [*who.parents, *find_all_parents(reader).values()]
     for user, seen in sorted(views(members, who.coordinators, trees).items()):
         uid = _number(user, numbers[user])
         if uid is not None:

@@ -12,6 +12,7 @@ from bank.operations.metering import observe
 from bank.policy import tree
 from bank.policy.shares import Allocation, Span, first_excess
 from bank.store import accounts, grants, read
+from bank.store.above import find_parents
 from bank.store.accounts import Account
 from bank.store.connect import Reader
 
@@ -62,6 +63,12 @@ def above_in_slurm(bank: Bank, names: Collection[str]) -> dict[str, tuple[tuple[
     return above
 
 
+def _above_on_record(reader: Reader, name: str) -> tuple[tuple[str, ...], ...]:
+    """Return what was above an account when each cluster was last read, the nearest first."""
+    parents = find_parents(reader, name)
+    return tuple(tuple(tree.ancestors(parents[cluster], name)) for cluster in sorted(parents))
+
+
 def refuse_larger(bank: Bank, reader: Reader, command: Command, name: str) -> None:
     """Refuse to give an account more than the one above it has, unless --force was said.
 
@@ -80,7 +87,7 @@ def refuse_larger(bank: Bank, reader: Reader, command: Command, name: str) -> No
         return
     chains = command.above
     if chains is None:
-        chains = read.above(reader, account.account_id)
+        chains = _above_on_record(reader, name)
     mine = _allocation(reader, account)
     for chain in chains:
         parent = _nearest_open(reader, chain)

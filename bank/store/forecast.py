@@ -1,6 +1,5 @@
 """What a forecast rests on: use by day, since when it is on record, and grants with their dates."""
 
-from collections import defaultdict
 from typing import NamedTuple
 
 from bank.policy.forecast import DAY_MICROSECONDS
@@ -60,19 +59,6 @@ def known_since(reader: Reader, account: Account | None) -> dict[str, int]:
         for name, changed, posted in rows
         if changed is not None or posted is not None
     }
-
-
-def parents(reader: Reader) -> dict[str, dict[str, str | None]]:
-    """Return the account above each account, by cluster."""
-    rows = reader.query(
-        "SELECT cluster, account.name, parent.name FROM place"
-        " JOIN account ON account.account_id = place.account_id"
-        " LEFT JOIN account AS parent ON parent.account_id = place.parent_id"
-    )
-    found: dict[str, dict[str, str | None]] = defaultdict(dict)
-    for cluster, name, parent in rows:
-        found[cluster][name] = parent
-    return found
 
 
 def first_ends(reader: Reader) -> dict[str, int]:

@@ -147,27 +147,6 @@ def used_below_by_child(reader: Reader, account_id: int) -> list[tuple[str, str,
     return [(cluster, child, amount) for cluster, child, amount in rows]
 
 
-_ABOVE = """
-    WITH RECURSIVE above (cluster, account_id, distance) AS (
-        SELECT cluster, parent_id, 1 FROM place WHERE account_id = :account_id
-        UNION
-        SELECT place.cluster, place.parent_id, distance + 1 FROM place
-        JOIN above ON place.cluster = above.cluster AND place.account_id = above.account_id
-        WHERE distance < 1000
-    )
-    SELECT cluster, name FROM above JOIN account ON account.account_id = above.account_id
-    ORDER BY cluster, distance
-"""
-
-
-def above(reader: Reader, account_id: int) -> tuple[tuple[str, ...], ...]:
-    """Return the accounts above one, the nearest first, on each cluster where there are any."""
-    chains: dict[str, list[str]] = {}
-    for cluster, name in reader.query(_ABOVE, account_id=account_id):
-        chains.setdefault(cluster, []).append(name)
-    return tuple(tuple(chain) for chain in chains.values())
-
-
 def standing(reader: Reader, name: str) -> Standing | None:
     """Return where one account stands, or None where it is not open in the bank."""
     account = accounts.find(reader, name)
