@@ -9,7 +9,6 @@ from bank.operations.spans import day_of
 from bank.policy import finding
 from bank.policy.finding import Candidate
 from bank.policy.periods import has_end, period
-from bank.store import forecast as store
 from bank.store import grants, read
 from bank.store.connect import reading
 from bank.store.read import Standing
@@ -42,7 +41,7 @@ def find(
     with reading(bank.database) as reader:
         standings = read.standings(reader)
         states = shown_all(bank.settings, reader, standings)
-        ends = store.first_ends(reader)
+        ends = grants.find_first_ends(reader)
         dated = grants.find_dated_totals(reader)
     today = bank.today()
     found: list[tuple[Candidate, dict[str, Any]]] = []

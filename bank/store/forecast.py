@@ -1,4 +1,4 @@
-"""What a forecast rests on: use by day, since when it is on record, and grants with their dates."""
+"""What a forecast rests on: use by day, and since when it is on record."""
 
 from typing import NamedTuple
 
@@ -59,14 +59,3 @@ def known_since(reader: Reader, account: Account | None) -> dict[str, int]:
         for name, changed, posted in rows
         if changed is not None or posted is not None
     }
-
-
-def first_ends(reader: Reader) -> dict[str, int]:
-    """Return by account when the first of its grants in force ends, where one does."""
-    rows = reader.query(
-        "SELECT name, min(end_at) FROM allocation_grant"
-        " JOIN account ON account.account_id = allocation_grant.account_id"
-        # The condition of the index of grants that have dates.
-        " WHERE state <> 'over' AND is_dated = 1 AND state <> 'promised' GROUP BY name"
-    )
-    return dict(rows)

@@ -201,6 +201,14 @@ def find_ended(reader: Reader, at: int) -> list[str]:
     return [name for (name,) in rows]
 
 
+def find_first_ends(reader: Reader) -> dict[str, int]:
+    """Return when the first of the grants with dates ends that are in force, by account."""
+    rows = reader.query(
+        f"SELECT name, min(end_at) {_FROM} WHERE {_DATED} AND state <> 'promised' GROUP BY name"
+    )
+    return dict(rows)
+
+
 def find_ever_dated(reader: Reader) -> set[str]:
     """Return the accounts that have, or once had, grants with dates."""
     rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE is_dated = 1")
