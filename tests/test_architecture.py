@@ -52,6 +52,8 @@ ONLY_IN: dict[str, set[str]] = {
     "starlette": _HTTP_ROOMS,
     "uvicorn": {"service"},
 }
+# By these a reader and a writer of the store take SQL.
+TAKES_SQL = {"query", "stream", "execute", "insert"}
 STARTS_A_PROCESS = {"system", "popen", "fork", "forkpty"}
 PURE_ROOMS = {"ledger", "policy"}
 NOT_PURE_MODULES = {
@@ -144,6 +146,18 @@ def starts_a_process(name: str) -> bool:
     return name in STARTS_A_PROCESS or name.startswith(("exec", "spawn", "posix_spawn"))
 
 
+def says_no_sql(path: str, tree: ast.Module) -> Iterator[Finding]:
+    """SQL is said in the store: others call its functions."""
+    room = room_of(path)
+    if room == "store":
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="reader" | "writer"), attr=attr):
+                if attr in TAKES_SQL:
+                    yield node.lineno, f"{room} calls {attr} of the database"
+
+
 def is_pure(path: str, tree: ast.Module) -> Iterator[Finding]:
     """Ledger and policy: the standard library only, no clock, no input, no output."""
     if room_of(path) not in PURE_ROOMS:
@@ -185,6 +199,7 @@ def has_a_telling_name(path: str, tree: ast.Module) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     goes_down,
     stays_in_its_room,
+    says_no_sql,
     is_pure,
     is_not_too_long,
     has_a_telling_name,
@@ -235,6 +250,8 @@ LONG_MODULE = "x = 1\n" * (LONGEST_MODULE + 1)
         (stays_in_its_room, "bank/operations/x.py", "def f():\n    import sqlalchemy.exc"),
         (stays_in_its_room, "bank/operations/x.py", "import dataset"),
         (stays_in_its_room, "bank/operations/x.py", "from rich.table import Table"),
+        (says_no_sql, "bank/operations/x.py", "writer.query('SELECT 1')"),
+        (says_no_sql, "bank/policy/x.py", "def f(reader):\n    return reader.stream('SELECT 1')"),
         (stays_in_its_room, "bank/cli/x.py", "import httpx"),
         (is_pure, "bank/ledger/x.py", "import time"),
         (is_pure, "bank/ledger/x.py", "import os.path"),
@@ -262,6 +279,7 @@ def test_rule_catches(rule: Rule, path: str, source: str) -> None:
         ("bank/policy/x.py", "from datetime import date\nfrom bank.ledger import entries"),
         ("bank/process.py", "import subprocess\nimport os\nos.killpg(1, 9)"),
         ("bank/store/x.py", "import sqlite3\nfrom bank.policy import tree"),
+        ("bank/store/x.py", "writer.query('SELECT 1')"),
         ("bank/operations/x.py", "from bank import __version__\nfrom bank.store import read"),
         ("bank/cli/x.py", "import rich\nfrom bank.operations import bank"),
         ("slurm_bank.py", "from bank.cli.main import main"),

@@ -84,7 +84,7 @@ def _chains(
     """
     chains = {}
     known = above.find_parents(reader, account)
-    for cluster in looks.keys() | set(above.find_clusters(reader, account)):
+    for cluster in looks.keys() | set(meters.find_clusters_of(reader, account)):
         if settings.clusters and cluster not in settings.clusters:
             continue
         parents: Mapping[str, str | None] = known.get(cluster, {})

@@ -17,7 +17,7 @@ from bank.operations.commands import (
 )
 from bank.operations.periods import Opening, given
 from bank.policy.periods import is_held_for
-from bank.store import accounts, grants, limits, read
+from bank.store import accounts, grants, limits, meters, read
 from bank.store.accounts import Account
 from bank.store.connect import Reader, Writer
 from bank.store.grants import Grant
@@ -227,12 +227,7 @@ def _add_and_book_off(bank: Bank, writer: Writer, command: Command) -> None:
 
 def _want_reset(bank: Bank, writer: Writer, name: str) -> None:
     """Write down that RawUsage is to be set to 0 wherever the account is."""
-    rows = writer.query(
-        "SELECT cluster FROM place JOIN account ON account.account_id = place.account_id"
-        " WHERE name = :name",
-        name=name,
-    )
-    for (cluster,) in rows:
+    for cluster in meters.find_clusters_of(writer, name):
         limits.write_reset(writer, cluster, name, now=bank.clock())
 
 

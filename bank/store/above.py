@@ -48,16 +48,6 @@ def _by_cluster(rows: Iterable[tuple[str, str, str]]) -> Parents:
     return found
 
 
-def find_clusters(reader: Reader, name: str) -> list[str]:
-    """Return the clusters that have an account, or ever had it."""
-    rows = reader.query(
-        "SELECT cluster FROM place JOIN account ON account.account_id = place.account_id"
-        " WHERE account.name = :name ORDER BY cluster",
-        name=name,
-    )
-    return [cluster for (cluster,) in rows]
-
-
 _HELD = """
     SELECT cluster, account FROM slurm_limit
     WHERE user_name = '' AND confirmed_at IS NOT NULL AND limit_name <> :native {of_limit}

@@ -130,6 +130,16 @@ def forget_running(writer: Writer, cluster: str) -> None:
     )
 
 
+def find_clusters_of(reader: Reader, account: str) -> list[str]:
+    """Return the clusters that have an account, or ever had it."""
+    rows = reader.query(
+        "SELECT cluster FROM place JOIN account ON account.account_id = place.account_id"
+        " WHERE name = :account ORDER BY cluster",
+        account=account,
+    )
+    return [cluster for (cluster,) in rows]
+
+
 def find_places(reader: Reader, cluster: str) -> dict[str, Place]:
     """Return where each account stands on a cluster, by name."""
     rows = reader.query(
