@@ -9,9 +9,10 @@ from bank.operations import grant_dates
 from bank.operations.bank import Bank
 from bank.operations.files import log, newest
 from bank.operations.following import enforce_soon
+from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
 from bank.operations.looking import describe, describe_soon, no_such_account
 from bank.operations.metering import read_all_meters
-from bank.store import accounts, read, requests
+from bank.store import accounts, read
 from bank.store.connect import Reader, Writer, reading, writing
 
 
@@ -93,12 +94,12 @@ def do(
         The verb, its amount, whether it is a repeat, and what `describe` says of the account: once
         Slurm has followed, and for a repeat the amounts of the first time.
     """
-    content = _content(command)
-    answer = _earlier_answer(bank, command, content)
+    request = Request(command.key, _content(command))
+    answer = find_earlier(bank, request)
     if answer is None:
         if before is not None:
             command = before(bank, command)
-        answer = _post(bank, command, content, act)
+        answer = _post(bank, command, request, act)
     if command.dry_run:
         return answer
     only = None if _is_wide(bank, command) else command.account
@@ -139,26 +140,11 @@ def _shown(command: Command) -> str:
     return "" if command.amount is None else format_su(command.amount)
 
 
-def _earlier_answer(bank: Bank, command: Command, content: list[Any]) -> dict[str, Any] | None:
-    if command.key is None:
-        return None
-    with reading(bank.database) as reader:
-        answer = requests.find_answer(reader, command.key, content)
-    return None if answer is None else {**answer, "is_repeat": True}
-
-
-def _post(
-    bank: Bank,
-    command: Command,
-    content: list[Any],
-    act: Act,
-) -> dict[str, Any]:
+def _post(bank: Bank, command: Command, request: Request, act: Act) -> dict[str, Any]:
     with writing(bank.database, dry_run=command.dry_run) as writer:
-        if command.key is not None:
-            # Another process may have been quicker since we looked.
-            answer = requests.find_answer(writer, command.key, content)
-            if answer is not None:
-                return {**answer, "is_repeat": True}
+        answer = find_answer(writer, request)
+        if answer is not None:
+            return answer
         grant_dates.turn(bank, writer, command.accounts, at=bank.clock())
         said = act(bank, writer, command) or {}
         accounts.show(writer, bank.database, command.accounts)
@@ -171,8 +157,7 @@ def _post(
             "is_repeat": False,
             "is_dry_run": command.dry_run,
         }
-        if command.key is not None:
-            requests.write_answer(writer, command.key, content, answer, now=bank.clock())
+        keep_answer(bank, writer, request, answer)
         changed = accounts.find_many(writer, command.accounts)
     if not command.dry_run:
         log(

@@ -13,12 +13,13 @@ from bank.operations.corrections import refund_draft
 from bank.operations.files import log, newest, only_one
 from bank.operations.following import enforce_soon
 from bank.operations.job_costs import CostedRun, find_job
+from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
 from bank.operations.looking import describe, describe_soon
 from bank.operations.metering import read_meters
 from bank.policy import refunds
 from bank.policy.metering import EDGE_SECONDS
 from bank.policy.refunds import Use
-from bank.store import accounts, job_refunds, meters, requests
+from bank.store import accounts, job_refunds, meters
 from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.job_refunds import JobRefund
@@ -89,14 +90,14 @@ def refund_job(bank: Bank, command: JobCommand) -> dict[str, Any]:
         Busy: it ended this very moment.
         SlurmError: Slurm did not answer or was not understood; nothing was done.
     """
-    content = ["refund", f"job {command.job}", command.cluster or ""]
-    answer = _earlier_answer(bank, command, content)
+    request = Request(command.key, ["refund", f"job {command.job}", command.cluster or ""])
+    answer = find_earlier(bank, request)
     if answer is None:
         cluster, runs = find_job(bank, command.job, command.cluster)
         _refuse_unclear(command.job, cluster, runs)
         order = Order(cluster, read_now(bank, cluster, dry_run=command.dry_run))
         order = order._replace(reason=command.reason, key=command.key)
-        answer = _post(bank, command, content, order, runs)
+        answer = _post(bank, command, request, order, runs)
     if command.dry_run:
         return answer
     names = [state["account"] for state in answer["accounts"]]
@@ -104,14 +105,6 @@ def refund_job(bank: Bank, command: JobCommand) -> dict[str, Any]:
     enforce_soon(bank, names, only=None)
     with reading(bank.database) as reader:
         return {**answer, "accounts": [describe(bank, reader, name) for name in names]}
-
-
-def _earlier_answer(bank: Bank, command: JobCommand, content: list[Any]) -> dict[str, Any] | None:
-    if command.key is None:
-        return None
-    with reading(bank.database) as reader:
-        answer = requests.find_answer(reader, command.key, content)
-    return None if answer is None else {**answer, "is_repeat": True}
 
 
 def _refuse_unclear(name: str, cluster: Cluster, runs: Sequence[CostedRun]) -> None:
@@ -147,16 +140,14 @@ def read_now(bank: Bank, cluster: Cluster, *, dry_run: bool) -> int:
 def _post(
     bank: Bank,
     command: JobCommand,
-    content: list[Any],
+    request: Request,
     order: Order,
     runs: Sequence[CostedRun],
 ) -> dict[str, Any]:
     with writing(bank.database, dry_run=command.dry_run) as writer:
-        if command.key is not None:
-            # Another process may have been quicker since we looked.
-            answer = requests.find_answer(writer, command.key, content)
-            if answer is not None:
-                return {**answer, "is_repeat": True}
+        answer = find_answer(writer, request)
+        if answer is not None:
+            return answer
         done = refund_runs(bank, writer, order, runs)
         if not any(one.amount for one in done):
             raise _refusal(command.job, order, done)
@@ -170,8 +161,7 @@ def _post(
             "is_repeat": False,
             "is_dry_run": command.dry_run,
         }
-        if command.key is not None:
-            requests.write_answer(writer, command.key, content, answer, now=bank.clock())
+        keep_answer(bank, writer, request, answer)
         found = accounts.find_many(writer, names)
     if not command.dry_run:
         log_refund(bank, order, done, found.values())
