@@ -10,10 +10,10 @@ from bank.operations.bank import Bank
 from bank.operations.files import log, newest
 from bank.operations.following import enforce_soon
 from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
-from bank.operations.looking import describe, describe_soon, no_such_account
+from bank.operations.looking import describe, describe_soon
 from bank.operations.metering import read_all_meters
-from bank.store import accounts, read
-from bank.store.connect import Reader, Writer, reading, writing
+from bank.store import accounts
+from bank.store.connect import Writer, reading, writing
 
 
 class Command(NamedTuple):
@@ -181,15 +181,3 @@ def read_meters_before(bank: Bank, command: Command) -> Command:
     """Book what was used until now, for what depends on it."""
     read_all_meters(bank, dry_run=command.dry_run)
     return command
-
-
-def standing_of(reader: Reader, name: str) -> read.Standing:
-    """Return where an account stands.
-
-    Raises:
-        Refusal: it is not open in the bank.
-    """
-    standing = read.standing(reader, name)
-    if standing is None:
-        raise no_such_account(name)
-    return standing

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bank.errors import BankError, InputError, Refusal
-from bank.operations import looking, queues
+from bank.operations import queues
 from bank.operations.bank import Bank
 from bank.operations.clusters import Failure, failure, find_clusters, what_is_unusable
 from bank.operations.explained_books import Books, read_books
+from bank.operations.named import no_such_account
 from bank.operations.queues import Look
 from bank.policy import reasons_of_books, reasons_of_queue
 from bank.policy.queue import PENDING, Job
@@ -75,7 +76,7 @@ def explain(bank: Bank, account: str | None, *, user: str | None, job: str | Non
     assert account is not None
     books = read_books(bank, account, seen.looks)
     if not books.is_known and not seen.failures:
-        raise looking.no_such_account(account)
+        raise no_such_account(account)
     reasons = in_order(_reasons(bank, account, user, job, seen, books))
     return Explanation(
         account,

@@ -9,7 +9,7 @@ from bank.ledger.amounts import format_su
 from bank.ledger.grants import payments
 from bank.operations.bank import Bank, utc_text
 from bank.operations.days import day_text
-from bank.operations.looking import no_such_account
+from bank.operations.named import standing_of
 from bank.operations.spans import day_of, start_of_day
 from bank.policy.forecast import (
     DAY_MICROSECONDS,
@@ -75,9 +75,7 @@ def forecast(bank: Bank, name: str) -> dict[str, Any]:
     """
     now = bank.clock()
     with reading(bank.database) as reader:
-        standing = read.standing(reader, name)
-        if standing is None:
-            raise no_such_account(name)
+        standing = standing_of(reader, name)
         account = standing.account
         days = store.days_of_use(reader, account, now=now, days=LONG_DAYS)
         since = store.known_since(reader, account)

@@ -7,11 +7,11 @@ from bank.ledger.amounts import format_su
 from bank.ledger.grants import payments
 from bank.operations import periods, shares
 from bank.operations.bank import Bank, utc_text
-from bank.operations.commands import Command, do, standing_of
+from bank.operations.commands import Command, do
 from bank.operations.days import day_text, same_span_after, zone_name
 from bank.operations.grant_dates import CARRY_OVER, turn
-from bank.operations.looking import no_such_account
 from bank.operations.movements import before_opening, refuse_nothing, refuse_too_much
+from bank.operations.named import standing_of
 from bank.operations.periods import Opening
 from bank.store import grants as rows
 from bank.store import read
@@ -174,9 +174,7 @@ def grants(bank: Bank, name: str) -> list[dict[str, Any]]:
         Refusal: the account is not open in the bank.
     """
     with reading(bank.database) as reader:
-        standing = read.standing(reader, name)
-        if standing is None:
-            raise no_such_account(name)
+        standing = standing_of(reader, name)
         found = rows.find_all(reader, standing.account.account_id)
         given = {one.grant_id: rows.given(reader, one) for one in found}
     paid = payments(rows.paying(found), max(standing.used, 0))

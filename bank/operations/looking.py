@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank, utc_text
+from bank.operations.named import account_of, standing_of
 from bank.policy import tree
 from bank.policy.enforcement import has_nothing_left
 from bank.policy.thresholds import percent
@@ -43,10 +43,7 @@ def balance(bank: Bank, name: str | None) -> list[dict[str, Any]]:
     with reading(bank.database) as reader:
         if name is None:
             return list(shown_all(bank.settings, reader, read.standings(reader)).values())
-        standing = read.standing(reader, name)
-        if standing is None:
-            raise no_such_account(name)
-        return [_shown_one(bank.settings, reader, standing)]
+        return [_shown_one(bank.settings, reader, standing_of(reader, name))]
 
 
 def _shown_one(settings: Settings, reader: Reader, standing: Standing) -> dict[str, Any]:
@@ -118,13 +115,6 @@ def _held_of(settings: Settings, reader: Reader, name: str) -> str:
     account = accounts.find(reader, name)
     reason = account.hold_reason if account is not None else None
     return f"by the bank: {reason or 'it is not open in the bank'}"
-
-
-def no_such_account(name: str) -> Refusal:
-    """Return the refusal for an account that is not open in the bank."""
-    return Refusal(
-        "no_such_account", f"Account {name} doesn't exist in the bank, did you want to insert it?"
-    )
 
 
 def _shown(
@@ -291,10 +281,7 @@ def history(bank: Bank, name: str) -> list[dict[str, Any]]:
         Refusal: the bank never had it.
     """
     with reading(bank.database) as reader:
-        account = accounts.find(reader, name)
-        if account is None:
-            raise Refusal("no_such_account", f"the bank never had an account {name}")
-        events = read.history(reader, account)
+        events = read.history(reader, account_of(reader, name))
     return [
         {
             "kind": kind,

@@ -13,8 +13,8 @@ from bank.operations.commands import (
     do,
     read_meters_before,
     resets_on_top_up,
-    standing_of,
 )
+from bank.operations.named import standing_of
 from bank.operations.periods import Opening, given
 from bank.policy.periods import is_held_for
 from bank.store import accounts, grants, limits, meters, read

@@ -6,7 +6,8 @@ from bank.errors import BankError, Refusal
 from bank.operations.bank import Bank
 from bank.operations.enforcement import enforce
 from bank.operations.files import log
-from bank.operations.looking import describe, no_such_account
+from bank.operations.looking import describe
+from bank.operations.named import no_such_account
 from bank.policy.periods import is_held_for
 from bank.store import accounts, limits
 from bank.store.connect import reading, writing

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.ledger.names import listed
 from bank.operations.bank import Bank, utc_text
+from bank.operations.named import account_of
 from bank.operations.spans import cuts, end_of, read_span, told_span
 from bank.policy import csv_text
 from bank.policy.spans import Span
@@ -22,7 +22,7 @@ from bank.policy.statement import (
     not_counted,
     running,
 )
-from bank.store import accounts, read, spans
+from bank.store import read, spans
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
 from bank.store.read import Standing
@@ -58,9 +58,7 @@ def statement(
         InputError: the dates make no span.
     """
     with reading(bank.database) as reader:
-        account = accounts.find(reader, name)
-        if account is None:
-            raise Refusal("no_such_account", f"the bank never had an account {name}")
+        account = account_of(reader, name)
         began_at = spans.period_began_at(reader, account)
         span = read_span(bank, since, until, start_at=began_at)
         return _told(bank, reader, account, span, is_itemized=is_itemized)

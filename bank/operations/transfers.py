@@ -7,7 +7,7 @@ from bank.ledger.entries import AVAILABLE, CLEARING, Draft
 from bank.ledger.grants import taken
 from bank.operations import grant_dates, shares
 from bank.operations.bank import Bank
-from bank.operations.commands import Command, do, read_meters_before, standing_of
+from bank.operations.commands import Command, do, read_meters_before
 from bank.operations.looking import describe_soon
 from bank.operations.movements import (
     available_parts,
@@ -15,6 +15,7 @@ from bank.operations.movements import (
     refuse_nothing,
     refuse_too_much,
 )
+from bank.operations.named import standing_of
 from bank.store import grants
 from bank.store.accounts import Account
 from bank.store.connect import Writer

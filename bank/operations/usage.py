@@ -5,14 +5,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from bank.errors import InputError, Refusal
+from bank.errors import InputError
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
+from bank.operations.named import account_of
 from bank.operations.spans import cuts, day_of, read_span, start_of_day, told_span
 from bank.policy.spans import Span
 from bank.policy.thresholds import percent
 from bank.policy.usage import KEYS, Sum, Use, summed
-from bank.store import accounts, spans
+from bank.store import spans
 from bank.store.connect import reading
 
 # What is told of all accounts where no dates are given, with today; each has a period of its own.
@@ -51,9 +52,7 @@ def usage(
     found: list[Sum] = []
     rest: list[Sum] = []
     with reading(bank.database) as reader:
-        account = None if name is None else accounts.find(reader, name)
-        if name is not None and account is None:
-            raise Refusal("no_such_account", f"the bank never had an account {name}")
+        account = None if name is None else account_of(reader, name)
         if account is None:
             first_day = day_of(bank.clock()) - timedelta(days=_LAST_DAYS - 1)
             span = read_span(bank, since, until, start_at=start_of_day(first_day))

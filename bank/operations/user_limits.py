@@ -6,7 +6,8 @@ from bank.errors import Refusal, SlurmError
 from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.operations.clusters import failure, find_clusters
-from bank.operations.commands import Command, do, standing_of
+from bank.operations.commands import Command, do
+from bank.operations.named import standing_of
 from bank.slurm import assoc_mgr
 from bank.slurm.command import run
 from bank.store import user_limits
