@@ -206,11 +206,8 @@ def _drafts(
         draft
         for name, move in moves.items()
         if move * sign > 0
-        for draft in periods.given(
-            *(bank, name, move, found[name].grant_id),
-            reason=plan.why(name),
-            key=None,
-            reference=plan.reference,
+        for draft in periods.deposit_drafts(
+            bank, name, move, found[name].grant_id, reason=plan.why(name), reference=plan.reference
         )
     ]
     # What the predecessor's table says was neither given nor taken back: it was so.

@@ -84,7 +84,7 @@ def give_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
                 grants.change(writer, grant, carrying, actor=bank.actor, reason=reason, now=now)
         if one.more > 0:
             present = grants.find(writer, same[0].grant_id)
-            give(*(bank, writer, _command(plan, one), present, one.more), reference=plan.reference)
+            give(bank, writer, _command(plan, one), present, one.more, reference=plan.reference)
     # What is promised may have started.
     turn(bank, writer, begun, at=now)
 
@@ -147,7 +147,7 @@ def take_dated(bank: Bank, writer: Writer, plan: Plan, now: int) -> None:
             )
         for grant_id, some in taken(has, -one.more, None):
             grant = next(grant for grant in same if grant.grant_id == grant_id)
-            give(*(bank, writer, _command(plan, one), grant, -some), reference=plan.reference)
+            give(bank, writer, _command(plan, one), grant, -some, reference=plan.reference)
 
 
 def refuse_unfit(bank: Bank, reader: Reader, plan: Plan, before: dict[str, Account]) -> None:

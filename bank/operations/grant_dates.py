@@ -9,7 +9,7 @@ from bank.operations.bank import Bank
 from bank.operations.closing import close_use, expire, payers
 from bank.operations.days import day_text, same_span_after
 from bank.operations.files import log, newest
-from bank.operations.periods import given
+from bank.operations.periods import deposit_drafts
 from bank.slurm.assoc_mgr import Associations
 from bank.store import accounts, grants, meters, read
 from bank.store.connect import Reader, Writer, reading, writing
@@ -154,7 +154,7 @@ def begin(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     begun = grant._replace(state=IN_FORCE, promised=0)
     grants.change(writer, grant, begun, actor=bank.actor, reason="", now=now)
     reason = f"grant {grant.grant_id} starts"
-    drafts = given(bank, grant.account, grant.promised, grant.grant_id, reason=reason, key=None)
+    drafts = deposit_drafts(bank, grant.account, grant.promised, grant.grant_id, reason=reason)
     post(writer, drafts, now=now)
     what = f"account {grant.account}: grant {grant.grant_id} of {format_su(grant.promised)} SUs"
     return [f"{what} is in force until before {day_text(grant.end_at)}"]
@@ -228,7 +228,7 @@ def _carry_over(bank: Bank, writer: Writer, ended: Grant, amount: int) -> None:
     )
     now = bank.clock()
     if follows is not None and follows.state == IN_FORCE:
-        drafts = given(bank, account.name, amount, follows.grant_id, reason=reason, key=None)
+        drafts = deposit_drafts(bank, account.name, amount, follows.grant_id, reason=reason)
         post(writer, drafts, now=now)
         return
     follower = ended._replace(

@@ -189,9 +189,16 @@ def _decided(
                     report.held.append(association)
                 continue
             new = Limit(
-                *(cluster.name, association.account, name, decision.original, "hold", None),
-                *(value or HELD, frozenset() if known is None else _may_be_shown(known, shown)),
-                *(association.user, association.partition),
+                cluster.name,
+                association.account,
+                name,
+                decision.original,
+                "hold",
+                None,
+                value or HELD,
+                frozenset() if known is None else _may_be_shown(known, shown),
+                association.user,
+                association.partition,
             )
             _sort_in(decision.action, new, record, shown, work, report)
     return work

@@ -15,7 +15,7 @@ from bank.operations.commands import (
     resets_on_top_up,
 )
 from bank.operations.named import standing_of
-from bank.operations.periods import Opening, given
+from bank.operations.periods import Opening, deposit_drafts
 from bank.policy.periods import is_held_for
 from bank.store import accounts, grants, limits, meters, read
 from bank.store.accounts import Account
@@ -203,8 +203,11 @@ def give(
     """Give a grant more, or promise it more where it has not started; below 0, take from it."""
     now = bank.clock()
     if grant.state != grants.PROMISED:
-        drafts = given(
-            *(bank, grant.account, amount, grant.grant_id),
+        drafts = deposit_drafts(
+            bank,
+            grant.account,
+            amount,
+            grant.grant_id,
             reason=command.reason,
             key=command.key,
             reference=reference,

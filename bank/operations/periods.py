@@ -39,14 +39,14 @@ def is_held_by_hand(account: Account) -> bool:
     return reason is not None and reason != DELETED_WHILE_HELD and not is_held_for(reason)
 
 
-def given(
+def deposit_drafts(
     bank: Bank,
     name: str,
     amount: int,
     grant_id: int | None,
     *,
     reason: str,
-    key: str | None,
+    key: str | None = None,
     reference: str | None = None,
 ) -> list[Draft]:
     """Return the entries that give an account SUs from the treasury, or take them below 0."""
@@ -107,7 +107,7 @@ def open_accounts(
         if account.hold_reason == DELETED_WHILE_HELD:
             changes[name]["hold_reason"] = None
         if amount:
-            deposits += given(bank, name, amount, grant_id, reason=reason, key=key)
+            deposits += deposit_drafts(bank, name, amount, grant_id, reason=reason, key=key)
     reasons = {opening.name: opening.reason for opening in openings}
     accounts.change_many(writer, changes, actor=bank.actor, reasons=reasons, now=now)
     # A backup that was put back may have taken away an account, and not what came about for it.
@@ -215,7 +215,7 @@ def start(
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=reason, now=now)
     for number, amount, reference in (*again, (grant_id, base.granted, None)):
-        drafts = given(
+        drafts = deposit_drafts(
             bank, account.name, amount, number, reason=reason, key=key, reference=reference
         )
         post(writer, drafts, now=now)

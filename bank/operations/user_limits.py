@@ -29,7 +29,10 @@ def _limit(bank: Bank, writer: Writer, command: Command) -> None:
     assert command.user is not None
     _has_limit(writer, command)
     user_limits.change(
-        *(writer, command.account, command.user, command.amount),
+        writer,
+        command.account,
+        command.user,
+        command.amount,
         actor=bank.actor,
         reason=command.reason,
         now=bank.clock(),

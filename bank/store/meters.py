@@ -174,9 +174,16 @@ def write_readings(writer: Writer, cluster: str, readings: Iterable[Reading]) ->
         seq = reading.follows + 1
         digest = chained_digest(
             reading.previous_digest,
-            *(cluster, reading.association, reading.user, reading.partition),
-            *(seq, reading.raw, reading.cause, reading.booked),
-            *(reading.asked_at, reading.answered_at),
+            cluster,
+            reading.association,
+            reading.user,
+            reading.partition,
+            seq,
+            reading.raw,
+            reading.cause,
+            reading.booked,
+            reading.asked_at,
+            reading.answered_at,
         )
         row = {**reading._asdict(), "cluster": cluster, "seq": seq, "digest": digest}
         row["is_gone"] = reading.cause == "gone"

@@ -148,7 +148,7 @@ _BELOW = """
 """
 
 
-_RESTED_ON = (*("account", "place", "settled", "slurm_limit", "user_limit", "user_held_by_others"),)
+_RESTED_ON = ("account", "place", "settled", "slurm_limit", "user_limit", "user_held_by_others")
 
 
 def standing_rows(reader: Reader) -> list[list[tuple[Any, ...]]]:
@@ -255,7 +255,8 @@ class Copier:
         for sql in (
             "DELETE FROM temp.line WHERE account_id = :id",
             "DELETE FROM temp.total WHERE account_id = :id",
-            *(_LINES, _TOTALS),
+            _LINES,
+            _TOTALS,
         ):
             run(sql, row)
         self._added_up[account_id] = count

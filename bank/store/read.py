@@ -227,7 +227,10 @@ def standings(reader: Reader) -> dict[str, Standing]:
     users = _users(user_limits.find_all(reader), known, by_others)
     return {
         name: _standing(
-            *(account, all_below.get(name, 0), shares.get(name, ()), ours.get(name, ())),
+            account,
+            all_below.get(name, 0),
+            shares.get(name, ()),
+            ours.get(name, ()),
             users.get(name, ()),
         )
         for name, account in accounts.find_all(reader).items()
@@ -282,18 +285,12 @@ def history(reader: Reader, account: Account) -> list[Event]:
     books = Books()
     for row in reader.stream(
         "SELECT posted_at, kind, source, target, amount, user_name, actor, reason, reference,"
-        " cluster"
-        " FROM entry WHERE account_id = :id ORDER BY seq",
+        " cluster FROM entry WHERE account_id = :id ORDER BY seq",
         id=account.account_id,
     ):
-        at, kind, source, target, amount, user, actor, reason, reference, cluster = row
+        at, kind, source, target, amount, user, actor, *more = row
         books = moved(books, Draft(account.name, kind, source, target, amount, actor))
-        entries.append(
-            Event(
-                *(at, kind, amount, books.granted, books.used, user, actor, reason, reference),
-                cluster,
-            )
-        )
+        entries.append(Event(at, kind, amount, books.granted, books.used, user, actor, *more))
     # An account is opened before anything is granted to it, at the same instant.
     timed = [*_timed(changes), *_timed(entries)]
     timed.sort(key=itemgetter(0))

@@ -61,7 +61,9 @@ CLUSTER = Cluster(
         Partition("endless", False, CPU, over_minutes=5),
         Partition("mem", False, {"mem": Fraction(1, 1000)}, default_minutes=1),
         Partition(
-            *("gpu", False, {"gres/gpu": Fraction(1), "gres/gpu:a": Fraction(1)}),
+            "gpu",
+            False,
+            {"gres/gpu": Fraction(1), "gres/gpu:a": Fraction(1)},
             default_minutes=1,
         ),
     ),
@@ -231,7 +233,9 @@ SHAPES = st.builds(
     lambda number, cores, threads, memory: node(
         f"n{number}", "normal", cpus=2 * cores * threads, threads=threads, memory_mb=memory
     ),
-    *(st.integers(0, 99), st.integers(1, 8), st.sampled_from([1, 2, 4])),
+    st.integers(0, 99),
+    st.integers(1, 8),
+    st.sampled_from([1, 2, 4]),
     st.integers(1000, 64_000),
 )
 REQUESTS = st.builds(

@@ -52,8 +52,20 @@ BY_CPU = ("GrpTRESMins=cpu",)
 def account(**changes: object) -> Account:
     """Return an open account with 100 SUs, of which 60 are used and 10 set aside."""
     known = Account(
-        *("physics", True, True, 100 * SU, 60 * SU, 60 * SU, 10 * SU, 0, False, None, "", 0),
-        *((Hold("hpc", FREE),), 2),
+        name="physics",
+        is_open=True,
+        was_open=True,
+        limit=100 * SU,
+        used=60 * SU,
+        counted=60 * SU,
+        set_aside=10 * SU,
+        credit=0,
+        is_to_hold=False,
+        hold_reason=None,
+        held_by="",
+        held_at=0,
+        holds=(Hold("hpc", FREE),),
+        running_jobs=2,
     )
     return known._replace(**changes)  # type: ignore[arg-type]
 

@@ -48,8 +48,21 @@ def job(tres: Mapping[str, int] | None = None, **changes: object) -> Job:
     """Return a job that asks for one core for ten minutes."""
     asked = {"cpu": Fraction(1), "mem": Fraction(1024), "node": Fraction(1), "billing": Fraction(1)}
     known = Job(
-        *(99, "99", "PENDING", "lab-ada", "free", ("normal",), "normal", 10, None, 1, asked),
-        *("", "", "", "None"),
+        job_id=99,
+        shown_id="99",
+        state="PENDING",
+        user="lab-ada",
+        account="free",
+        partitions=("normal",),
+        qos="normal",
+        limit_minutes=10,
+        starts_at=None,
+        priority=1,
+        tres=asked,
+        licenses="",
+        reservation="",
+        dependency="",
+        reason="None",
     )
     asked |= {name: Fraction(value) for name, value in (tres or {}).items()}
     return known._replace(**changes)  # type: ignore[arg-type]

@@ -166,8 +166,12 @@ RUNS = st.builds(
     lambda began, lasted, suspended, billing, factor, cut: Ran(
         began, began + lasted, min(suspended, lasted), int(billing), billing, factor, is_cut=cut
     ),
-    *(st.integers(0, 6000), st.integers(0, 3000), st.integers(0, 900)),
-    *(FRACTIONS, FRACTIONS, st.booleans()),
+    st.integers(0, 6000),
+    st.integers(0, 3000),
+    st.integers(0, 900),
+    FRACTIONS,
+    FRACTIONS,
+    st.booleans(),
 )
 TIMES = st.lists(st.integers(0, 6000), min_size=1, max_size=5, unique=True).map(sorted)
 
