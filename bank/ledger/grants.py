@@ -9,9 +9,12 @@ from before it; and when a grant ends. Until then what each pays is computed fro
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+# What a grant is for where nobody says it.
+USUAL_KIND = "allocation"
 
-class Grant(NamedTuple):
-    """What of a grant decides what it pays. Amounts are billing-seconds.
+
+class Payer(NamedTuple):
+    """What of a grant decides what it pays of use. Amounts are billing-seconds.
 
     Attributes:
         grant_id: its number.
@@ -47,12 +50,12 @@ class End(NamedTuple):
     expired: int
 
 
-def in_order_of_use(grants: Iterable[Grant]) -> list[Grant]:
+def in_order_of_use(grants: Iterable[Payer]) -> list[Payer]:
     """Return grants in the order in which they are used."""
     return sorted(grants, key=lambda grant: (grant.end_at is None, grant.end_at, grant.grant_id))
 
 
-def payments(grants: Iterable[Grant], used: int) -> dict[int, int]:
+def payments(grants: Iterable[Payer], used: int) -> dict[int, int]:
     """Return what each grant pays of what an account has used and not closed.
 
     Args:
@@ -80,7 +83,7 @@ def payments(grants: Iterable[Grant], used: int) -> dict[int, int]:
     return paid
 
 
-def unused(grants: Iterable[Grant], used: int) -> list[Part]:
+def unused(grants: Iterable[Payer], used: int) -> list[Part]:
     """Return what each grant has that is not used, in the order of use."""
     known = list(grants)
     paid = payments(known, used)

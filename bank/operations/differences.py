@@ -14,7 +14,7 @@ from bank.operations.shares import above_in_slurm
 from bank.policy import difference, grants, periods, thresholds
 from bank.policy.difference import Difference, Line, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
-from bank.policy.grants import Grant, Span
+from bank.policy.grants import GrantLine, Span
 from bank.store import grants as rows_of_grants
 from bank.store.connect import reading
 
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
     is_dump: bool
     force: bool = False
     ids: Mapping[str, int] = {}
-    grants: Sequence[Grant] = ()
+    grants: Sequence[GrantLine] = ()
     reasons: Mapping[tuple[str, Span | None], str] = {}
     above: Mapping[str, tuple[tuple[str, ...], ...]] = {}
     differences: Sequence[Difference] = ()

@@ -33,7 +33,7 @@ from bank.store.read import Standing, UserStanding
 _MICROSECONDS = 1_000_000
 
 
-class Books(NamedTuple):
+class ExplainedBooks(NamedTuple):
     """What the books say.
 
     Attributes:
@@ -49,7 +49,7 @@ class Books(NamedTuple):
     readings: list[Reading]
 
 
-def read_books(bank: Bank, account: str, looks: Sequence[Look]) -> Books:
+def read_books(bank: Bank, account: str, looks: Sequence[Look]) -> ExplainedBooks:
     """Read what the books say of an account and of all above it.
 
     Args:
@@ -72,7 +72,7 @@ def read_books(bank: Bank, account: str, looks: Sequence[Look]) -> Books:
         }
         readings = _readings(reader, bank.settings, by_cluster)
     in_slurm = any(account in look.slurm.accounts for look in looks)
-    return Books(in_slurm or chain[0].was_open, chain, ours, readings)
+    return ExplainedBooks(in_slurm or chain[0].was_open, chain, ours, readings)
 
 
 def _chains(

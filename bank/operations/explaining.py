@@ -8,7 +8,7 @@ from bank.errors import BankError, InputError, Refusal
 from bank.operations import queues
 from bank.operations.bank import Bank
 from bank.operations.clusters import Failure, failure, find_clusters, what_is_unusable
-from bank.operations.explained_books import Books, read_books
+from bank.operations.explained_books import ExplainedBooks, read_books
 from bank.operations.named import no_such_account
 from bank.operations.queues import Look
 from bank.policy import reasons_of_books, reasons_of_queue
@@ -170,7 +170,7 @@ def _ended_job(
 
 
 def _reasons(
-    bank: Bank, account: str, user: str | None, job: str | None, seen: _Seen, books: Books
+    bank: Bank, account: str, user: str | None, job: str | None, seen: _Seen, books: ExplainedBooks
 ) -> list[Reason]:
     now = bank.clock() // _MICROSECONDS
     own, *above = books.chain
@@ -198,7 +198,7 @@ def _reasons(
     return found
 
 
-def _of_job(seen: _Seen, books: Books, available: int | None, of: str) -> list[Reason]:
+def _of_job(seen: _Seen, books: ExplainedBooks, available: int | None, of: str) -> list[Reason]:
     if seen.job is None:
         return []
     cluster, job = seen.job
@@ -223,7 +223,7 @@ def _unusable(bank: Bank, look: Look) -> list[Reason]:
     return [Reason("unusable", NOTE, CLUSTER, subject, said, remedy, {}, where)]
 
 
-def _of_what_is_known(bank: Bank, seen: _Seen, books: Books, now: int) -> list[Reason]:
+def _of_what_is_known(bank: Bank, seen: _Seen, books: ExplainedBooks, now: int) -> list[Reason]:
     """Say how old the books are, how the bank enforces, and who did not answer."""
     found = [
         Reason(

@@ -4,7 +4,7 @@ from typing import Any
 
 from bank.errors import InputError, Refusal
 from bank.ledger.amounts import format_su
-from bank.ledger.grants import payments
+from bank.ledger.grants import USUAL_KIND, payments
 from bank.operations import periods, shares
 from bank.operations.bank import Bank, utc_text
 from bank.operations.commands import Command, do
@@ -17,8 +17,6 @@ from bank.store import grants as rows
 from bank.store import read
 from bank.store.connect import Writer, reading
 from bank.store.grants import PROMISED, Grant
-
-KIND = "allocation"
 
 
 def grant(bank: Bank, command: Command) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     account = standing_of(writer, command.account).account
     now = bank.clock()
     _refuse_span(command, now)
-    kind = command.kind or KIND
+    kind = command.kind or USUAL_KIND
     if _is_carried_over(kind):
         raise InputError(
             f"--kind {kind!r} is what the bank itself says of what is carried over: say it"

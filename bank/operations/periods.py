@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
+from bank.ledger.grants import USUAL_KIND
 from bank.operations.bank import Bank
 from bank.operations.closing import close_all_use, close_books, expire
 from bank.policy.periods import is_held_for
@@ -92,7 +93,7 @@ def open_accounts(
         if opening.name in known:
             _begin_counting(bank, writer, known[opening.name], opening.reason)
     ids = [account.account_id for account in found.values()]
-    opened = grants.open_base(writer, ids, kind="allocation", now=now)
+    opened = grants.open_base(writer, ids, kind=USUAL_KIND, now=now)
     changes: dict[str, dict[str, accounts.Value]] = {}
     deposits: list[Draft] = []
     for name, amount, reason, started_on in openings:

@@ -7,7 +7,7 @@ from bank.operations.bank import Bank
 from bank.operations.days import exact_text, moment
 from bank.operations.grant_dates import turn
 from bank.policy.difference import Dated, State
-from bank.policy.grants import Grant, Span, Times
+from bank.policy.grants import GrantLine, Span, Times
 from bank.policy.thresholds import FLAGS
 from bank.store import accounts, grants, notices, read
 from bank.store.connect import Reader, Writer, reading, writing
@@ -86,14 +86,14 @@ def _find(reader: Reader, now: int, *, of_grants: bool) -> Present:
     return Present(states, used, besides)
 
 
-def _with(state: State, grant: Grant) -> State:
+def _with(state: State, grant: GrantLine) -> State:
     if grant.span is None:
         return state._replace(limit=grant.amount)
     dated = Dated(grant.amount or 0, grant.carry_percent)
     return state._replace(dated={**state.dated, grant.span: dated})
 
 
-def find_grants(reader: Reader, *, now: int) -> list[Grant]:
+def find_grants(reader: Reader, *, now: int) -> list[GrantLine]:
     """Return every line that a file of grants has; those that have ended by now have none.
 
     Grants of one span and kind are one line, which says a share that is carried over where they
@@ -101,21 +101,21 @@ def find_grants(reader: Reader, *, now: int) -> list[Grant]:
     """
     known = accounts.find_all(reader)
     given = grants.find_given(reader)
-    lines: dict[tuple[str, Span | None], Grant] = {}
+    lines: dict[tuple[str, Span | None], GrantLine] = {}
     for grant, reason in grants.find_with_reasons(reader):
         account = known[grant.account]
         if not grant.is_dated:
             amount = None if account.is_unlimited else grant.granted
             started_on = account.period_started_on or ""
-            lines[account.name, None] = Grant(account.name, amount, reason, started_on)
+            lines[account.name, None] = GrantLine(account.name, amount, reason, started_on)
         elif (span := span_of(grant, now=now)) is not None:
             more = grant.promised or given.get(grant.grant_id, 0)
-            line = Grant(account.name, more, reason, "", span, grant.carry_percent)
+            line = GrantLine(account.name, more, reason, "", span, grant.carry_percent)
             lines[account.name, span] = _together(lines.get((account.name, span)), line)
     return list(lines.values())
 
 
-def _together(first: Grant | None, line: Grant) -> Grant:
+def _together(first: GrantLine | None, line: GrantLine) -> GrantLine:
     if first is None:
         return line
     agree = first.carry_percent == line.carry_percent

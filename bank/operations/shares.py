@@ -10,7 +10,7 @@ from bank.operations.commands import Command
 from bank.operations.days import day_text
 from bank.operations.metering import observe
 from bank.policy import tree
-from bank.policy.shares import Allocation, Span, first_excess
+from bank.policy.shares import Allocation, Gift, first_excess
 from bank.store import accounts, grants, read
 from bank.store.above import find_parents
 from bank.store.accounts import Account
@@ -140,12 +140,12 @@ def _allocation(reader: Reader, account: Account) -> Allocation:
         return Allocation(None)
     dated = [one for one in grants.find_living(reader, account.account_id) if one.is_dated]
     undated = account.books.granted - sum(one.granted for one in dated)
-    spans = [
-        Span(one.start_at, one.end_at, one.granted + one.promised)
+    gifts = [
+        Gift(one.start_at, one.end_at, one.granted + one.promised)
         for one in dated
         if one.end_at is not None
     ]
-    return Allocation(undated, spans)
+    return Allocation(undated, gifts)
 
 
 def _when(bank: Bank, at: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
-from bank.policy.grants import Grant, Span
+from bank.policy.grants import GrantLine, Span
 
 
 class Dated(NamedTuple):
@@ -77,7 +77,7 @@ class Line(NamedTuple):
 
 
 def with_grants(
-    present: Mapping[str, State], found: Iterable[Grant], *, today: str, carry_percent: int
+    present: Mapping[str, State], found: Iterable[GrantLine], *, today: str, carry_percent: int
 ) -> dict[str, State]:
     """Return what a file of grants wants of each account in it; what no line says stays as it is.
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bank.errors import InputError
 from bank.ledger.amounts import format_su, parse_su
+from bank.ledger.grants import USUAL_KIND
 from bank.ledger.names import account_name
 from bank.policy import csv_text
 from bank.policy.rows import taken
@@ -21,7 +22,6 @@ from bank.policy.rows import taken
 _ALWAYS = ("account", "su", "start", "kind", "reason")
 _SINCE_DATES = ("end", "carry", "owed")
 COLUMNS = (*_ALWAYS, *_SINCE_DATES)
-KIND = "allocation"
 _UNLIMITED = "-1"
 # As --reason and --kind on the command line.
 _LONGEST_TEXT = 500
@@ -53,8 +53,8 @@ class Span(NamedTuple):
     kind: str
 
 
-class Grant(NamedTuple):
-    """One line.
+class GrantLine(NamedTuple):
+    """One line of a file.
 
     Attributes:
         amount: billing-seconds; None is unlimited. Without an end it is below 0 where the account
@@ -74,12 +74,12 @@ class Grant(NamedTuple):
     carry_percent: int | None = None
 
 
-def text(grants: Iterable[Grant], times: Times) -> str:
+def text(grants: Iterable[GrantLine], times: Times) -> str:
     """Return grants as CSV."""
     return csv_text.written(COLUMNS, (_cells(grant, times) for grant in grants))
 
 
-def _cells(grant: Grant, times: Times) -> tuple[object, ...]:
+def _cells(grant: GrantLine, times: Times) -> tuple[object, ...]:
     account, amount, reason, started_on, span, carry_percent = grant
     if span is not None:
         start, end = times.write(span.start_at), times.write(span.end_at)
@@ -87,10 +87,10 @@ def _cells(grant: Grant, times: Times) -> tuple[object, ...]:
     # -1 is unlimited, so what is below 0 needs another column.
     su = _UNLIMITED if amount is None else format_su(max(amount, 0))
     owed = None if amount is None or amount >= 0 else format_su(-amount)
-    return account, su, started_on, KIND, reason, None, None, owed
+    return account, su, started_on, USUAL_KIND, reason, None, None, owed
 
 
-def read(content: str, times: Times, *, now: int) -> list[Grant]:
+def read(content: str, times: Times, *, now: int) -> list[GrantLine]:
     """Read grants from CSV, all of it.
 
     Args:
@@ -107,7 +107,7 @@ def read(content: str, times: Times, *, now: int) -> list[Grant]:
     return taken(found, partial(_grant, times=times, now=now), partial(_names, times=times))
 
 
-def _names(grant: Grant, times: Times) -> tuple[str]:
+def _names(grant: GrantLine, times: Times) -> tuple[str]:
     if grant.span is None:
         return (f"account {grant.account}",)
     return (f"grant of {grant.account}, {span_text(grant.span, times)},",)
@@ -118,25 +118,25 @@ def span_text(span: Span, times: Times) -> str:
     return f"{span.kind}, {times.write(span.start_at)} until before {times.write(span.end_at)}"
 
 
-def _grant(cells: dict[str, str], times: Times, now: int) -> Grant:
+def _grant(cells: dict[str, str], times: Times, now: int) -> GrantLine:
     reason = cells["reason"]
     _refuse_unprintable("reason", reason)
     if cells["end"]:
         return _dated(cells, reason, times, now)
     kind = cells["kind"]
-    if kind != KIND:
-        raise InputError(f"kind {kind[:80]!r} is not known: without an end it is {KIND!r}")
+    if kind != USUAL_KIND:
+        raise InputError(f"kind {kind[:80]!r} is not known: without an end it is {USUAL_KIND!r}")
     if cells["carry"]:
         raise InputError("carry without an end: only what ends can be carried over")
-    return Grant(
+    return GrantLine(
         account_name(cells["account"]), _amount(cells), reason, started_on=_day(cells["start"])
     )
 
 
-def _dated(cells: dict[str, str], reason: str, times: Times, now: int) -> Grant:
+def _dated(cells: dict[str, str], reason: str, times: Times, now: int) -> GrantLine:
     kind, su, carry = cells["kind"], cells["su"], cells["carry"]
     if not kind:
-        raise InputError(f"has no kind: say what the grant is for, or {KIND!r}")
+        raise InputError(f"has no kind: say what the grant is for, or {USUAL_KIND!r}")
     _refuse_unprintable("kind", kind)
     if su == _UNLIMITED:
         raise InputError("su -1: a grant with an end is an amount, and never unlimited")
@@ -151,7 +151,7 @@ def _dated(cells: dict[str, str], reason: str, times: Times, now: int) -> Grant:
             " until before its end"
         )
     refuse_over(span, times, now=now)
-    return Grant(
+    return GrantLine(
         account_name(cells["account"]),
         _billing_seconds("su", su),
         reason,

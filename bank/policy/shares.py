@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Span(NamedTuple):
+class Gift(NamedTuple):
     """What a grant with dates gives: billing-seconds from a start until before an end."""
 
     start_at: int
@@ -17,18 +17,18 @@ class Allocation(NamedTuple):
 
     Attributes:
         undated: billing-seconds without an end; None is unlimited.
-        spans: what it is given for a time, promised or in force.
+        gifts: what it is given for a time, promised or in force.
     """
 
     undated: int | None
-    spans: Sequence[Span] = ()
+    gifts: Sequence[Gift] = ()
 
     def at(self, instant: int) -> int | None:
         """Return what it has at a time, UTC microseconds; None is unlimited."""
         if self.undated is None:
             return None
         return self.undated + sum(
-            span.amount for span in self.spans if span.start_at <= instant < span.end_at
+            gift.amount for gift in self.gifts if gift.start_at <= instant < gift.end_at
         )
 
 
@@ -43,7 +43,7 @@ def first_excess(child: Allocation, parent: Allocation, *, now: int) -> int | No
         parent: what the account above has.
         now: UTC microseconds.
     """
-    starts = [span.start_at for span in (*child.spans, *parent.spans)]
+    starts = [gift.start_at for gift in (*child.gifts, *parent.gifts)]
     for instant in sorted({now, *(at for at in starts if at > now)}):
         mine, theirs = child.at(instant), parent.at(instant)
         if theirs is not None and (mine is None or mine > theirs):

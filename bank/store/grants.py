@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bank.errors import LedgerBroken
-from bank.ledger.grants import Grant as Paying
+from bank.ledger.grants import Payer
 from bank.store import accounts
 from bank.store.connect import Reader, Writer
 
@@ -22,7 +22,7 @@ class Grant(NamedTuple):
         state: PROMISED, IN_FORCE, ENDING while jobs run that it may have to pay for, or OVER.
         granted: what it was given so far, less what was taken back or closed.
         promised: what it is given when it starts.
-        paid: see `bank.ledger.grants.Grant`.
+        paid: see `bank.ledger.grants.Payer`.
         carry_percent: how much of what is unused at its end is carried over.
         is_dated: 1 where it was given for a span, 0 for what `insert`, `add` and `modify` change:
             that has no end, until the next period gives it anew.
@@ -142,10 +142,10 @@ def every(reader: Reader) -> Iterator[Grant]:
         yield Grant(*row)
 
 
-def paying(grants: Sequence[Grant]) -> list[Paying]:
+def paying(grants: Sequence[Grant]) -> list[Payer]:
     """Return those from which use is paid, as the ledger takes them."""
     return [
-        Paying(grant.grant_id, grant.end_at, grant.granted, grant.paid)
+        Payer(grant.grant_id, grant.end_at, grant.granted, grant.paid)
         for grant in grants
         if grant.is_paying
     ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank.ledger.grants import Grant, Part, at_end, less, payments, taken, unused
+from bank.ledger.grants import Part, Payer, at_end, less, payments, taken, unused
 
 GRANTS = st.lists(
     st.tuples(
@@ -13,42 +13,42 @@ GRANTS = st.lists(
         st.integers(0, 200),
     ),
     max_size=5,
-).map(lambda rows: [Grant(number, *row) for number, row in enumerate(rows, start=1)])
+).map(lambda rows: [Payer(number, *row) for number, row in enumerate(rows, start=1)])
 
 
 @pytest.mark.parametrize(
     ("what", "grants", "used", "paid"),
     [
-        ("one alone", [Grant(1, None, 100)], 30, [30]),
-        ("the one that ends first", [Grant(1, None, 100), Grant(2, 9, 50)], 30, [0, 30]),
-        ("then the next", [Grant(1, 20, 100), Grant(2, 9, 50)], 70, [20, 50]),
-        ("one without an end comes last", [Grant(1, None, 100), Grant(2, 99, 50)], 60, [10, 50]),
-        ("of two that end together the older", [Grant(1, 9, 10), Grant(2, 9, 10)], 15, [10, 5]),
-        ("overdrawn: nobody pays the rest", [Grant(1, 9, 10), Grant(2, None, 10)], 25, [10, 10]),
-        ("what was settled stays", [Grant(1, None, 100, 40), Grant(2, 9, 50)], 60, [40, 20]),
+        ("one alone", [Payer(1, None, 100)], 30, [30]),
+        ("the one that ends first", [Payer(1, None, 100), Payer(2, 9, 50)], 30, [0, 30]),
+        ("then the next", [Payer(1, 20, 100), Payer(2, 9, 50)], 70, [20, 50]),
+        ("one without an end comes last", [Payer(1, None, 100), Payer(2, 99, 50)], 60, [10, 50]),
+        ("of two that end together the older", [Payer(1, 9, 10), Payer(2, 9, 10)], 15, [10, 5]),
+        ("overdrawn: nobody pays the rest", [Payer(1, 9, 10), Payer(2, None, 10)], 25, [10, 10]),
+        ("what was settled stays", [Payer(1, None, 100, 40), Payer(2, 9, 50)], 60, [40, 20]),
         (
             "what is given back: the last one's",
-            [Grant(1, None, 90, 40), Grant(2, 9, 50)],
+            [Payer(1, None, 90, 40), Payer(2, 9, 50)],
             30,
             [30, 0],
         ),
         (
             "of several that were settled the one that ends last gets it",
-            [Grant(1, 20, 90, 40), Grant(2, 9, 50, 10)],
+            [Payer(1, 20, 90, 40), Payer(2, 9, 50, 10)],
             30,
             [20, 10],
         ),
-        ("one that has less than it paid", [Grant(1, None, 30, 40), Grant(2, 9, 50)], 60, [30, 30]),
-        ("one that owes pays nothing", [Grant(1, None, -30), Grant(2, 9, 50)], 60, [0, 50]),
+        ("one that has less than it paid", [Payer(1, None, 30, 40), Payer(2, 9, 50)], 60, [30, 30]),
+        ("one that owes pays nothing", [Payer(1, None, -30), Payer(2, 9, 50)], 60, [0, 50]),
     ],
 )
-def test_who_pays(what: str, grants: list[Grant], used: int, paid: list[int]) -> None:
+def test_who_pays(what: str, grants: list[Payer], used: int, paid: list[int]) -> None:
     del what
     assert [payments(grants, used)[grant.grant_id] for grant in grants] == paid
 
 
 @given(GRANTS, st.integers(0, 600))
-def test_all_is_paid_once_and_nobody_pays_more_than_it_has(grants: list[Grant], used: int) -> None:
+def test_all_is_paid_once_and_nobody_pays_more_than_it_has(grants: list[Payer], used: int) -> None:
     paid = payments(grants, used)
     has = {grant.grant_id: max(grant.granted, 0) for grant in grants}
     assert all(0 <= paid[number] <= has[number] for number in has)
@@ -57,14 +57,14 @@ def test_all_is_paid_once_and_nobody_pays_more_than_it_has(grants: list[Grant], 
 
 @given(GRANTS, st.integers(0, 600), st.integers(0, 100))
 def test_more_use_takes_nothing_off_what_each_pays(
-    grants: list[Grant], used: int, more: int
+    grants: list[Payer], used: int, more: int
 ) -> None:
     before, after = payments(grants, used), payments(grants, used + more)
     assert all(after[number] >= before[number] for number in before)
 
 
 @given(GRANTS, st.integers(0, 600), st.integers(0, 300))
-def test_use_is_split_as_it_is_paid(grants: list[Grant], used: int, more: int) -> None:
+def test_use_is_split_as_it_is_paid(grants: list[Payer], used: int, more: int) -> None:
     """What a charge names as its payers is what the rule says before and after it."""
     before, after = payments(grants, used), payments(grants, used + more)
     settled = sum(min(grant.paid, max(grant.granted, 0)) for grant in grants)
@@ -75,10 +75,10 @@ def test_use_is_split_as_it_is_paid(grants: list[Grant], used: int, more: int) -
 
 
 @given(GRANTS, st.integers(0, 600))
-def test_what_was_settled_is_paid_as_it_was(grants: list[Grant], used: int) -> None:
+def test_what_was_settled_is_paid_as_it_was(grants: list[Payer], used: int) -> None:
     paid = payments(grants, used)
     settled = [grant._replace(paid=paid[grant.grant_id]) for grant in grants]
-    newcomer = Grant(99, 0, 500)
+    newcomer = Payer(99, 0, 500)
     again = payments([*settled, newcomer], sum(paid.values()) + 7)
     assert {number: again[number] for number in paid} == paid
     assert again[99] == 7

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bank.errors import InputError
 from bank.ledger.amounts import MAX_SU
-from bank.policy.grants import COLUMNS, Grant, Span, Times, read, text
+from bank.policy.grants import COLUMNS, GrantLine, Span, Times, read, text
 
 SU = 3600
 OLD_HEAD = "account,su,start,kind,reason\r\n"
@@ -33,7 +33,7 @@ def write_day(at: int) -> str:
 DAYS = Times(read_day, write_day)
 
 
-def read_now(content: str) -> list[Grant]:
+def read_now(content: str) -> list[GrantLine]:
     return read(content, DAYS, now=NOW)
 
 
@@ -49,7 +49,7 @@ spans = st.builds(
     lines.filter(bool),
 )
 without_end = st.builds(
-    Grant,
+    GrantLine,
     names,
     st.none() | amounts | amounts.map(lambda amount: -amount),
     lines,
@@ -58,7 +58,7 @@ without_end = st.builds(
     carry_percent=st.none(),
 )
 dated = st.builds(
-    Grant,
+    GrantLine,
     names,
     amounts,
     lines,
@@ -71,16 +71,18 @@ dated = st.builds(
 @given(
     st.lists(without_end | dated, max_size=6, unique_by=lambda grant: (grant.account, grant.span))
 )
-def test_what_is_exported_is_read_back_to_the_billing_second(found: list[Grant]) -> None:
+def test_what_is_exported_is_read_back_to_the_billing_second(found: list[GrantLine]) -> None:
     assert read_now(text(found, DAYS)) == found
 
 
 def test_grants_look_as_a_person_would_write_them() -> None:
     found = [
-        Grant("physics", 100 * SU + SU // 2, 'call "2", first', "2022-04-08"),
-        Grant("physics", 50 * SU, "", span=Span(NOW, NOW + 31 * DAY, "INCITE"), carry_percent=10),
-        Grant("biology", None, "", "2022-04-09"),
-        Grant("owing", -SU, "", "2022-04-09"),
+        GrantLine("physics", 100 * SU + SU // 2, 'call "2", first', "2022-04-08"),
+        GrantLine(
+            "physics", 50 * SU, "", span=Span(NOW, NOW + 31 * DAY, "INCITE"), carry_percent=10
+        ),
+        GrantLine("biology", None, "", "2022-04-09"),
+        GrantLine("owing", -SU, "", "2022-04-09"),
     ]
     assert text(found, DAYS) == (
         HEAD
@@ -94,14 +96,14 @@ def test_grants_look_as_a_person_would_write_them() -> None:
 
 def test_what_other_programs_save_is_read() -> None:
     content = '\ufeffreason,account,kind,start,su\nx,PHYSICS,allocation,2022-04-08,"10,000"\n'
-    assert read_now(content) == [Grant("physics", 10_000 * SU, "x", "2022-04-08")]
+    assert read_now(content) == [GrantLine("physics", 10_000 * SU, "x", "2022-04-08")]
 
 
 @pytest.mark.parametrize("columns", ["end", "end,carry", "owed", "carry,owed,end"])
 def test_each_column_that_has_come_since_may_be_there_or_not(columns: str) -> None:
     rest = "," * columns.count(",")
     content = f"account,su,start,kind,reason,{columns}\na,10,2022-04-08,allocation,,{rest}\n"
-    assert read_now(content) == [Grant("a", 10 * SU, "", "2022-04-08")]
+    assert read_now(content) == [GrantLine("a", 10 * SU, "", "2022-04-08")]
 
 
 def test_a_line_may_leave_open_what_is_carried_over() -> None:

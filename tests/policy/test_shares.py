@@ -2,14 +2,14 @@
 
 import pytest
 
-from bank.policy.shares import Allocation, Span, first_excess
+from bank.policy.shares import Allocation, Gift, first_excess
 
 NOW = 100
 THIS_YEAR, NEXT_YEAR = (50, 150), (150, 250)
 
 
-def spans(*given: tuple[tuple[int, int], int]) -> list[Span]:
-    return [Span(*span, amount) for span, amount in given]
+def gifts(*given: tuple[tuple[int, int], int]) -> list[Gift]:
+    return [Gift(*span, amount) for span, amount in given]
 
 
 @pytest.mark.parametrize(
@@ -22,32 +22,32 @@ def spans(*given: tuple[tuple[int, int], int]) -> list[Span]:
         ("both without a limit", Allocation(None), Allocation(None), None),
         (
             "grants of different years do not add up",
-            Allocation(0, spans((THIS_YEAR, 9))),
-            Allocation(0, spans((THIS_YEAR, 5), (NEXT_YEAR, 5))),
+            Allocation(0, gifts((THIS_YEAR, 9))),
+            Allocation(0, gifts((THIS_YEAR, 5), (NEXT_YEAR, 5))),
             NOW,
         ),
         (
             "promised to the child alone",
-            Allocation(5, spans((NEXT_YEAR, 1))),
-            Allocation(5, spans((THIS_YEAR, 9))),
+            Allocation(5, gifts((NEXT_YEAR, 1))),
+            Allocation(5, gifts((THIS_YEAR, 9))),
             150,
         ),
         (
             "promised to both",
-            Allocation(5, spans((NEXT_YEAR, 1))),
-            Allocation(5, spans((NEXT_YEAR, 1))),
+            Allocation(5, gifts((NEXT_YEAR, 1))),
+            Allocation(5, gifts((NEXT_YEAR, 1))),
             None,
         ),
         (
             "the end of a parent's grant is no gift to the child",
             Allocation(9),
-            Allocation(0, spans((THIS_YEAR, 10))),
+            Allocation(0, gifts((THIS_YEAR, 10))),
             None,
         ),
         (
             "what is given to the parent is looked at where it starts",
             Allocation(9),
-            Allocation(0, spans((THIS_YEAR, 10), (NEXT_YEAR, 5))),
+            Allocation(0, gifts((THIS_YEAR, 10), (NEXT_YEAR, 5))),
             150,
         ),
     ],
