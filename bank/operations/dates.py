@@ -8,8 +8,8 @@ from bank.ledger.names import listed
 from bank.operations import notices, periods
 from bank.operations.bank import Bank
 from bank.operations.files import log, newest
-from bank.operations.metering import slices
 from bank.operations.named import no_such_account
+from bank.operations.slices import slices
 from bank.policy import periods as calendar
 from bank.policy.periods import ENDED, ENDING, Period, is_held_for
 from bank.store import accounts, grants, read

@@ -1,6 +1,6 @@
 """Dates of grants: what becomes of each when it starts, and when it ends."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE, format_su
@@ -10,6 +10,7 @@ from bank.operations.closing import close_use, expire, payers
 from bank.operations.days import day_text, same_span_after
 from bank.operations.files import log, newest
 from bank.operations.periods import deposit_drafts
+from bank.operations.slices import slices
 from bank.slurm.assoc_mgr import Associations
 from bank.store import accounts, grants, meters, read
 from bank.store.connect import Reader, Writer, reading, writing
@@ -17,6 +18,9 @@ from bank.store.grants import ENDING, IN_FORCE, OVER, PROMISED, Grant
 from bank.store.post import post
 from bank.store.read import Standing
 
+# Accounts of which grants are started and ended in one transaction. One takes 2 to 3 ms, and nobody
+# is to wait long for the lock where a year begins for all.
+_AT_ONCE = 50
 # The kind of a grant that takes what another one had left at its end.
 CARRY_OVER = "carry-over"
 
@@ -54,7 +58,7 @@ def turn_all(
     with reading(bank.database) as reader:
         due = dict.fromkeys(grant.account for grant in grants.find_due(reader, at))
     turned = Turned([], {})
-    for some in _slices(list(due)):
+    for some in slices(list(due), at_once=_AT_ONCE):
         with writing(bank.database, dry_run=dry_run) as writer:
             _keep_for_jobs(writer, cluster, slurm, some)
             before = accounts.find_many(writer, some)
@@ -67,16 +71,6 @@ def turn_all(
             log(bank, "grants", notes=said, **newest(changed))
         turned.notes.extend(said)
     return turned
-
-
-# Accounts of which grants are started and ended in one transaction. One takes 2 to 3 ms, and nobody
-# is to wait long for the lock where a year begins for all.
-_AT_ONCE = 50
-
-
-def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _AT_ONCE):
-        yield names[start : start + _AT_ONCE]
 
 
 def _keep_for_jobs(writer: Writer, cluster: str, slurm: Associations, names: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ A reading is asked for, compared with the newest on record, and booked in slices
 booked a reading in between, the slice is given up and everything is read again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bank.errors import Busy, SettingsError
@@ -26,6 +26,7 @@ from bank.operations.meter_plan import (
     make_plan,
 )
 from bank.operations.places import banked_accounts, metered_accounts
+from bank.operations.slices import slices
 from bank.policy import tree
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
@@ -35,8 +36,6 @@ from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.meters import ClusterState, Overlap, Place
 from bank.store.post import post
 
-# Accounts whose readings are booked in one transaction: nobody waits long for the lock.
-_SLICE = 200
 _TRIES = 5
 
 
@@ -138,12 +137,6 @@ def both(first: Result, second: Result) -> Result:
         by_user=by_user,
         turned=both_turned(first.turned, second.turned),
     )
-
-
-def slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split accounts into those that are written in one transaction."""
-    for start in range(0, len(names), _SLICE):
-        yield names[start : start + _SLICE]
 
 
 def observe(bank: Bank, cluster: Cluster) -> Observed:

@@ -22,7 +22,7 @@ from bank.operations.job_refunds import (
     read_now,
     refund_runs,
 )
-from bank.operations.metering import slices
+from bank.operations.slices import slices
 from bank.policy import hostlists
 from bank.slurm import sacct, shapes
 from bank.slurm.command import run

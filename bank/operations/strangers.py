@@ -9,8 +9,9 @@ from bank.operations import periods
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure, failure
 from bank.operations.files import log, newest
-from bank.operations.metering import Result, both, read_meters, slices
+from bank.operations.metering import Result, both, read_meters
 from bank.operations.periods import Opening
+from bank.operations.slices import slices
 from bank.policy import tree
 from bank.slurm.assoc_mgr import Associations
 from bank.store import accounts
