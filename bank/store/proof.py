@@ -55,7 +55,7 @@ def book_problems(reader: Reader, database: Database, tell: Tell = _tell_nobody)
     yield from _refund_problems(proof)
     yield from _settled_problems(proof)
     yield from _shown_problems(reader, database, known)
-    yield from user_limits.problems(reader)
+    yield from _limit_problems(reader)
 
 
 def file_problems(reader: Reader) -> Iterator[str]:
@@ -322,6 +322,23 @@ def _shown_problems(reader: Reader, database: Database, known: dict[str, Account
             yield f"table {table}: the row of {name} is missing"
         elif shown[name] != expected:
             yield f"table {table}: the row of {name} says {shown[name]}, the books say {expected}"
+
+
+def _limit_problems(reader: Reader) -> Iterator[str]:
+    """Yield where the totals of users with limits are not what the entries add up to."""
+    by_entries = user_limits.find_by_entries(reader)
+    for row, entries in zip(user_limits.find_all(reader), by_entries, strict=True):
+        where = f"account {row.account}, limit of {row.user}"
+        for what, told, is_so in (
+            ("charged", row.charged, entries.charged),
+            ("closed", row.closed, entries.closed),
+        ):
+            if told != is_so:
+                yield f"{where}: its row says {what} {told}, the entries say {is_so}"
+    for (name,) in reader.query(
+        "SELECT name FROM account WHERE closed_entry_count NOT BETWEEN 0 AND entry_count"
+    ):
+        yield f"account {name}: its present period begins after an entry that it does not have"
 
 
 def head_at(reader: Reader, table: str, name: str, seq: int) -> str | None:

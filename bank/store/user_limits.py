@@ -1,7 +1,7 @@
 """Limits of users within accounts: what each may use in a period, and what of it is used."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, USED
@@ -197,8 +197,8 @@ def stated(reader: Reader) -> dict[str, dict[str, str]]:
     return found
 
 
-def problems(reader: Reader) -> Iterator[str]:
-    """Yield what of the limits does not agree with the entries; see also `stated`."""
+def find_by_entries(reader: Reader) -> list[UserLimit]:
+    """Return the limits of all users, with what the entries add up to in place of the totals."""
     # CROSS JOIN: the chains of accounts with such limits are read once, whoever has how many.
     sums = {
         (account, user): (charged, closed)
@@ -210,17 +210,8 @@ def problems(reader: Reader) -> Iterator[str]:
             " WHERE user_name IS NOT NULL GROUP BY name, user_name"
         )
     }
+    found = []
     for one in find_all(reader):
-        where = f"account {one.account}, limit of {one.user}"
-        for what, told, is_so in zip(
-            ("charged", "closed"),
-            (one.charged, one.closed),
-            sums.get((one.account, one.user), (0, 0)),
-            strict=True,
-        ):
-            if told != is_so:
-                yield f"{where}: its row says {what} {told}, the entries say {is_so}"
-    for (name,) in reader.query(
-        "SELECT name FROM account WHERE closed_entry_count NOT BETWEEN 0 AND entry_count"
-    ):
-        yield f"account {name}: its present period begins after an entry that it does not have"
+        charged, closed = sums.get((one.account, one.user), (0, 0))
+        found.append(one._replace(charged=charged, closed=closed))
+    return found
