@@ -124,7 +124,7 @@ _GRANTS = (
 
 
 def _grants(bank: Bank, arguments: Arguments) -> int:
-    from bank.operations.grants import grants
+    from bank.operations.shown_grants import grants
 
     assert arguments.account is not None
     found = grants(bank, arguments.account)

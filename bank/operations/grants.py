@@ -1,18 +1,18 @@
-"""Grants with dates: given, renewed, and shown."""
+"""Grants with dates: given, and renewed."""
 
 from typing import Any
 
 from bank.errors import InputError, Refusal
-from bank.ledger.amounts import format_su
-from bank.ledger.grants import USUAL_KIND, payments
+from bank.ledger.grants import USUAL_KIND
 from bank.operations import periods, shares
-from bank.operations.bank import Bank, utc_text
+from bank.operations.bank import Bank
 from bank.operations.commands import Command, do
-from bank.operations.days import day_text, same_span_after, zone_name
+from bank.operations.days import day_text, same_span_after
 from bank.operations.grant_dates import CARRY_OVER, turn
 from bank.operations.movements import before_opening, refuse_nothing, refuse_too_much
 from bank.operations.named import standing_of
 from bank.operations.periods import Opening
+from bank.operations.shown_grants import shown
 from bank.store import grants as rows
 from bank.store import read
 from bank.store.connect import Writer, reading
@@ -67,7 +67,7 @@ def _give(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
     refuse_too_much(writer, account)
     shares.refuse_larger(bank, writer, command, account.name)
     made = rows.find(writer, given.grant_id)
-    return {"grant": _shown(made, given.promised, 0, zone_name())}
+    return {"grant": shown(made, given.promised, 0)}
 
 
 def _refuse_span(command: Command, now: int) -> None:
@@ -163,43 +163,3 @@ def _renewable(command: Command, found: list[Grant]) -> Grant:
             f" 'grants {name}' shows them",
         )
     return dated[wanted]
-
-
-def grants(bank: Bank, name: str) -> list[dict[str, Any]]:
-    """Return every grant of an account, oldest first, with what of it is used and left.
-
-    Raises:
-        Refusal: the account is not open in the bank.
-    """
-    with reading(bank.database) as reader:
-        standing = standing_of(reader, name)
-        found = rows.find_all(reader, standing.account.account_id)
-        given = {one.grant_id: rows.given(reader, one) for one in found}
-    paid = payments(rows.paying(found), max(standing.used, 0))
-    zone = zone_name()
-    return [_shown(one, given[one.grant_id], paid.get(one.grant_id, 0), zone) for one in found]
-
-
-def _shown(one: Grant, given: int, paid: int, zone: str) -> dict[str, Any]:
-    """Return a grant as plain data: dates in the site's zone and as UTC, SUs and billing-seconds.
-
-    Of one that is over nothing is left, and what it paid is in the account's entries.
-    """
-    left = one.granted - paid if one.is_paying else one.promised
-    return {
-        "grant": one.grant_id,
-        "kind": one.kind,
-        "state": one.state,
-        "start": day_text(one.start_at),
-        "end": day_text(one.end_at) or None,
-        "given_su": format_su(given or one.promised),
-        "used_su": format_su(paid),
-        "left_su": format_su(left),
-        "carry_percent": one.carry_percent if one.is_dated else None,
-        "zone": zone,
-        "start_at": utc_text(one.start_at),
-        "end_at": None if one.end_at is None else utc_text(one.end_at),
-        "given_billing_seconds": given or one.promised,
-        "used_billing_seconds": paid,
-        "left_billing_seconds": left,
-    }

@@ -475,10 +475,11 @@ def test_help_is_given_wherever_it_is_asked_for(command: Command, argv: tuple[st
     assert json.loads(command("list", "--json").out) == []
 
 
-def test_a_balance_loads_nothing_heavy(command: Command) -> None:
+@pytest.mark.parametrize("verb", ["balance", "grants"])
+def test_looking_loads_nothing_heavy(command: Command, verb: str) -> None:
     command("insert", "test1", "10")
     code = (
-        "import runpy, sys; sys.argv = ['slurm_bank.py', 'balance', 'test1']\n"
+        f"import runpy, sys; sys.argv = ['slurm_bank.py', {verb!r}, 'test1']\n"
         "try: runpy.run_path('slurm_bank.py', run_name='__main__')\n"
         "except SystemExit: pass\n"
         "print(*sys.modules, file=sys.stderr)"
@@ -488,7 +489,7 @@ def test_a_balance_loads_nothing_heavy(command: Command) -> None:
     )
     heavy = {"subprocess", "logging", "dataclasses", "sqlalchemy", "dataset", "rich", "json"}
     assert heavy.isdisjoint(done.stderr.split())
-    assert "test1" in done.stdout
+    assert "\t10\t0\t" in done.stdout
 
 
 class Screen(io.StringIO):

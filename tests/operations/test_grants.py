@@ -21,6 +21,7 @@ from bank.operations import (
     looking,
     metering,
     movements,
+    shown_grants,
     transfers,
     upkeep,
     usage,
@@ -72,7 +73,7 @@ def give(bank: Bank, name: str, su: float, start: int, end: int, **more: Any) ->
     """Give a grant with dates; return its number."""
     command = Command("grant", name, int(su * SU), start_at=start, end_at=end, **more)
     grants.grant(bank, command)
-    return int(grants.grants(bank, name)[-1]["grant"])
+    return int(shown_grants.grants(bank, name)[-1]["grant"])
 
 
 def do(bank: Bank, verb: str, name: str, su: float | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -101,7 +102,7 @@ def states(bank: Bank, name: str = "test1") -> list[tuple[str, float]]:
     """Return the state of each grant with dates, and what it has left."""
     return [
         (one["state"], one["left_billing_seconds"] / SU)
-        for one in grants.grants(bank, name)
+        for one in shown_grants.grants(bank, name)
         if one["carry_percent"] is not None
     ]
 
@@ -372,13 +373,13 @@ def test_a_span_that_follows_is_as_long_by_the_calendar(start: str, end: str, ne
 
 def test_renewed_is_as_much_as_long_and_of_the_same_kind(bank: Bank, go: Go) -> None:
     give(bank, "test1", 50, JAN, FEB, kind="INCITE", carry_percent=10)
-    do(bank, "deposit", "test1", 10, grant_id=grants.grants(bank, "test1")[-1]["grant"])
+    do(bank, "deposit", "test1", 10, grant_id=shown_grants.grants(bank, "test1")[-1]["grant"])
     go(JAN + HOUR, 20)
     do(bank, "renew", "test1")
     do(bank, "renew", "test1", 7, kind="more")
     # One that is only promised is renewed as well.
     do(bank, "renew", "test1", kind="yet more")
-    _, first, second, third, fourth = grants.grants(bank, "test1")
+    _, first, second, third, fourth = shown_grants.grants(bank, "test1")
     assert (fourth["start"], fourth["given_su"]) == ("2027-04-01", "7")
     assert (first["given_su"], first["left_su"]) == ("60", "40")
     assert [second[what] for what in ("start", "end", "kind", "given_su", "carry_percent")] == [
@@ -899,7 +900,7 @@ def test_what_a_grant_is_given_anew_in_a_new_period_is_not_renewed_twice(
     go(JAN + HOUR, 70)
     do(bank, "reset_usage", "test1")
     do(bank, "renew", "test1")
-    dated = [one for one in grants.grants(bank, "test1") if one["carry_percent"] is not None]
+    dated = [one for one in shown_grants.grants(bank, "test1") if one["carry_percent"] is not None]
     assert [one["given_su"] for one in dated] == ["50", "50"]
 
 
@@ -1041,7 +1042,7 @@ def test_the_grant_that_is_named_is_renewed(bank: Bank) -> None:
     first = give(bank, "test1", 50, JAN, FEB)
     give(bank, "test1", 60, JAN, MAR)
     do(bank, "renew", "test1", grant_id=first)
-    assert [one["given_su"] for one in grants.grants(bank, "test1")[1:]] == ["50", "60", "50"]
+    assert [one["given_su"] for one in shown_grants.grants(bank, "test1")[1:]] == ["50", "60", "50"]
     with pytest.raises(Refusal, match=f"no grant {first - 1} that can be renewed; it has had"):
         do(bank, "renew", "test1", grant_id=first - 1)
     do(bank, "insert", "dept", 1)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bank.operations import corrections, grants, movements, transfers, upkeep
+from bank.operations import corrections, grants, movements, shown_grants, transfers, upkeep
 from bank.operations.commands import Command
 from tests.operations.branch import ADA, SU, Branch
 
@@ -33,7 +33,7 @@ def give(branch: Branch, name: str, su: int, start: int, end: int) -> int:
 
 def state(branch: Branch, name: str) -> str:
     """Return the state of the grant with dates that an account has."""
-    found = grants.grants(branch.bank, name)
+    found = shown_grants.grants(branch.bank, name)
     return next(str(one["state"]) for one in found if one["carry_percent"] is not None)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bank.errors import BankError, InputError, Refusal, SlurmTimedOut
 from bank.ledger.amounts import MAX_SU
-from bank.operations import applying, dumps, grants, movements, transfers, upkeep
+from bank.operations import applying, dumps, grants, movements, shown_grants, transfers, upkeep
 from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
 from bank.operations.days import exact_text, moment
@@ -109,7 +109,7 @@ def states(bank: Bank, name: str = "test1") -> list[tuple[str, float]]:
     """Return the state of each grant with dates, and what it has left."""
     return [
         (one["state"], one["left_billing_seconds"] / SU)
-        for one in grants.grants(bank, name)
+        for one in shown_grants.grants(bank, name)
         if one["carry_percent"] is not None
     ]
 
@@ -219,7 +219,7 @@ def test_grants_of_one_span_and_kind_are_one_line(bank: Bank, tmp_path: Path) ->
     assert import_csv(bank, tmp_path, f"test1,5,{IN_JAN},8,") == [
         ("test1", "2027-01-01", "carry", None, "8 %")
     ]
-    assert {one["carry_percent"] for one in grants.grants(bank, "test1")} == {None, 8}
+    assert {one["carry_percent"] for one in shown_grants.grants(bank, "test1")} == {None, 8}
 
 
 @pytest.mark.parametrize("su", [1, 2, 50])
@@ -286,7 +286,7 @@ def test_what_a_new_grant_carries_over_is_the_sites_where_no_line_says_it(
     # And it stays so.
     bank = bank._replace(settings=bank.settings._replace(carry_over_percent=30))
     import_csv(bank, tmp_path, f"test1,51,{IN_JAN},,", f"test1,50,{IN_FEB},5,")
-    assert [one["carry_percent"] for one in grants.grants(bank, "test1")] == [None, 25, 5]
+    assert [one["carry_percent"] for one in shown_grants.grants(bank, "test1")] == [None, 25, 5]
 
 
 def test_a_line_sets_what_a_grant_was_given(bank: Bank, go: Go, tmp_path: Path) -> None:
@@ -556,7 +556,9 @@ def test_what_is_due_is_started_and_ended_first(
     give(bank, "test1", 30, FEB, MAR)
     calendar.now = FEB
     # No pass has seen February yet, and nothing is carried over a second time.
-    (ended,) = [one["grant"] for one in grants.grants(bank, "test1") if one["end"] == "2027-02-01"]
+    (ended,) = [
+        one["grant"] for one in shown_grants.grants(bank, "test1") if one["end"] == "2027-02-01"
+    ]
     carried = f"2027-02-01,carry-over {ended},,2027-03-01"
     assert import_csv(bank, tmp_path, f"test1,50,{carried},0,", f"test1,31,{IN_FEB},,") == [
         ("test1", "2027-02-01", "raised", "30", "31")

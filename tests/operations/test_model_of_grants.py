@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bank.errors import Refusal
-from bank.operations import corrections, grants, movements, transfers, upkeep
+from bank.operations import corrections, grants, movements, shown_grants, transfers, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
@@ -157,7 +157,7 @@ class GrantsAndTime(RuleBasedStateMachine):
         return self.now
 
     def shown(self, name: str) -> list[dict[str, Any]]:
-        return [one for one in grants.grants(self.bank, name) if one["state"] != "over"]
+        return [one for one in shown_grants.grants(self.bank, name) if one["state"] != "over"]
 
     def do(self, verb: str, name: str, amount: int | None = None, **more: Any) -> None:  # noqa: ANN401
         rooms = (movements, transfers, corrections, grants)
@@ -244,7 +244,7 @@ class GrantsAndTime(RuleBasedStateMachine):
     def is_same(self, one: dict[str, Any], name: str, lot: Lot) -> bool:
         """Tell whether a grant has the dates and the kind of a lot of another account."""
         number = lot.number if lot.number > 0 else self.number_of(name, lot)
-        mine = next(two for two in grants.grants(self.bank, name) if two["grant"] == number)
+        mine = next(two for two in shown_grants.grants(self.bank, name) if two["grant"] == number)
         same = ("kind", "start_at", "end_at")
         return one["state"] == "in force" and all(one[what] == mine[what] for what in same)
 
