@@ -176,7 +176,9 @@ def run_pass(
     turned = reduce(both_turned, (result.turned for _, result in looks), Turned([], {}))
     limited = user_holds.find_limited(books.standings)
     notes = [
-        *(*left, *turned.notes, *dated.notes),
+        *left,
+        *turned.notes,
+        *dated.notes,
         *overrun(bank, books.standings, looks, failures),
         *user_holds.overrun(bank, limited, looks, failures),
     ]
@@ -336,7 +338,9 @@ def _report(
         running_on_held=running,
         users=user_holds.report(done, rows),
         notes=[
-            *(*result.notes, *done.notes, *cannot_be_named(shown)),
+            *result.notes,
+            *done.notes,
+            *cannot_be_named(shown),
             *user_holds.cannot_be_named(rows),
         ],
     )
