@@ -15,6 +15,10 @@ _OF_CHILD = {
 }
 
 
+def _rows(cluster: str, pairs: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
+    return [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+
+
 def _ensure_pairs(
     writer: Writer, rows: Sequence[Mapping[str, object]], *, left: int | None
 ) -> None:
@@ -47,7 +51,7 @@ def settle(writer: Writer, cluster: str, amounts: Iterable[tuple[str, str, int]]
 
 def leave(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Write down that children are no longer below accounts: (account, child)."""
-    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    rows = _rows(cluster, pairs)
     _ensure_pairs(writer, rows, left=None)
     writer.execute(
         f"UPDATE settled SET left_closed = {_OF_CHILD['closed']}"
@@ -63,7 +67,7 @@ def join(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]]) -> None
     as far as the account has not closed it itself before. What the child closed while it was below
     the account before stays the account's.
     """
-    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    rows = _rows(cluster, pairs)
     # One that was never below it has closed all it ever closed elsewhere.
     _ensure_pairs(writer, [row for row in rows if _has_closed(writer, row)], left=0)
     here = f"cluster = :cluster AND {_PAIR}"
@@ -85,7 +89,7 @@ def forgive(writer: Writer, cluster: str, pairs: Iterable[tuple[str, str]], *, w
         what: "charged" for all that the child ever used, "closed" for what it used in periods of
             its own that are over.
     """
-    rows = [{"cluster": cluster, "account": above, "child": child} for above, child in pairs]
+    rows = _rows(cluster, pairs)
     _ensure_pairs(writer, rows, left=None)
     writer.execute(
         f"UPDATE settled SET joined = {_OF_CHILD[what]} - closed"
