@@ -53,7 +53,7 @@ ONLY_IN: dict[str, set[str]] = {
     "uvicorn": {"service"},
 }
 # By these a reader and a writer of the store take SQL.
-TAKES_SQL = {"query", "stream", "execute", "insert"}
+TAKES_SQL = {"query", "query_among", "stream", "execute", "insert"}
 STARTS_A_PROCESS = {"system", "popen", "fork", "forkpty"}
 PURE_ROOMS = {"ledger", "policy"}
 NOT_PURE_MODULES = {

@@ -13,9 +13,6 @@ from bank.store.notices import show_flags
 # What a field of an account may be.
 Value = str | int | bool | None
 
-# More parameters than this in one statement are too many for some SQLite.
-_AT_ONCE = 500
-
 
 class Account(NamedTuple):
     """One account's row.
@@ -82,13 +79,8 @@ def find_all(reader: Reader) -> dict[str, Account]:
 
 def find_many(reader: Reader, names: Sequence[str]) -> dict[str, Account]:
     """Return those of the named accounts that are there."""
-    found: dict[str, Account] = {}
-    for start in range(0, len(names), _AT_ONCE):
-        some = {f"n{number}": name for number, name in enumerate(names[start : start + _AT_ONCE])}
-        marks = ", ".join(f":{mark}" for mark in some)
-        sql = f"SELECT {_COLUMNS} FROM account WHERE name IN ({marks})"
-        found.update((row[1], _account(row)) for row in reader.query(sql, **some))
-    return found
+    rows = reader.query_among(f"SELECT {_COLUMNS} FROM account WHERE name IN ({{values}})", names)
+    return {row[1]: _account(row) for row in rows}
 
 
 def hold_reasons(reader: Reader) -> list[str]:

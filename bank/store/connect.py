@@ -11,6 +11,8 @@ from bank.store.migrations import NEWEST
 
 # Long enough to wait for every other writer's slice, short enough for a person at a terminal.
 BUSY_SECONDS = 20
+# More parameters than this in one statement are too many for some SQLite.
+_MOST_PARAMETERS = 500
 
 
 class Database(NamedTuple):
@@ -39,6 +41,16 @@ class Reader:
     def stream(self, sql: str, **parameters: object) -> Iterator[tuple[Any, ...]]:
         """Return the rows of a query one by one, for those too many to hold."""
         return self._connection.execute(sql, parameters)
+
+    def query_among(
+        self, sql: str, values: Sequence[object], **parameters: object
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield all rows of a query that names values, however many, as "IN ({values})"."""
+        for start in range(0, len(values), _MOST_PARAMETERS):
+            some = values[start : start + _MOST_PARAMETERS]
+            named = {f"value{number}": value for number, value in enumerate(some)}
+            marks = ", ".join(f":{name}" for name in named)
+            yield from self.query(sql.format(values=marks), **named, **parameters)
 
 
 class Writer(Reader):

@@ -8,8 +8,6 @@ from bank.policy.refunds import CHARGED, CLOSED, REFUNDED, Move
 from bank.store.connect import Reader, Writer
 
 _MICROSECONDS = 1_000_000
-# More parameters than this in one statement are too many for some SQLite.
-_AT_ONCE = 500
 
 
 class JobRefund(NamedTuple):
@@ -35,19 +33,14 @@ class JobRefund(NamedTuple):
 
 def find_refunds(reader: Reader, cluster: str, indexes: Sequence[int]) -> dict[int, JobRefund]:
     """Return those of the runs of a cluster that were refunded, by slurmdbd's numbers."""
-    found: dict[int, JobRefund] = {}
-    for start in range(0, len(indexes), _AT_ONCE):
-        some = {f"n{number}": one for number, one in enumerate(indexes[start : start + _AT_ONCE])}
-        marks = ", ".join(f":{mark}" for mark in some)
-        rows = reader.query(
-            "SELECT job_index, job_id, name, seq, job_refund.amount, actor, posted_at"
-            " FROM job_refund JOIN account USING (account_id) JOIN entry USING (account_id, seq)"
-            f" WHERE job_refund.cluster = :cluster AND job_index IN ({marks})",
-            cluster=cluster,
-            **some,
-        )
-        found.update((row[0], JobRefund(*row)) for row in rows)
-    return found
+    rows = reader.query_among(
+        "SELECT job_index, job_id, name, seq, job_refund.amount, actor, posted_at"
+        " FROM job_refund JOIN account USING (account_id) JOIN entry USING (account_id, seq)"
+        " WHERE job_refund.cluster = :cluster AND job_index IN ({values})",
+        indexes,
+        cluster=cluster,
+    )
+    return {row[0]: JobRefund(*row) for row in rows}
 
 
 def write_refunds(
