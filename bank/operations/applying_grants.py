@@ -11,8 +11,8 @@ from bank.operations import shares
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.differences import Plan
+from bank.operations.giving import available_parts, give, refuse_too_much
 from bank.operations.grant_dates import turn
-from bank.operations.movements import available_parts, give, refuse_too_much
 from bank.operations.named import standing_of
 from bank.operations.present import TIMES, span_of
 from bank.policy.difference import Dated

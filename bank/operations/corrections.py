@@ -8,7 +8,7 @@ from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants
 from bank.operations.commands import Command, do, read_meters_before
-from bank.operations.movements import refuse_nothing
+from bank.operations.giving import refuse_nothing
 from bank.operations.named import standing_of
 from bank.store import meters
 from bank.store.connect import Writer

@@ -8,8 +8,9 @@ from bank.operations import periods, shares
 from bank.operations.bank import Bank
 from bank.operations.commands import Command, do
 from bank.operations.days import day_text, same_span_after
+from bank.operations.giving import refuse_nothing, refuse_too_much
 from bank.operations.grant_dates import CARRY_OVER, turn
-from bank.operations.movements import before_opening, refuse_nothing, refuse_too_much
+from bank.operations.movements import before_opening
 from bank.operations.named import standing_of
 from bank.operations.periods import Opening
 from bank.operations.shown_grants import shown

@@ -8,13 +8,13 @@ from bank.ledger.grants import taken
 from bank.operations import grant_dates, shares
 from bank.operations.bank import Bank
 from bank.operations.commands import Command, do, read_meters_before
-from bank.operations.looking import describe_soon
-from bank.operations.movements import (
+from bank.operations.giving import (
     available_parts,
     refuse_more_than_there,
     refuse_nothing,
     refuse_too_much,
 )
+from bank.operations.looking import describe_soon
 from bank.operations.named import standing_of
 from bank.store import grants
 from bank.store.accounts import Account
