@@ -28,7 +28,7 @@ from bank.operations import (
     rates,
     resets,
     sacct_rows,
-    takeover,
+    takeover_plan,
     user_limits,
 )
 from bank.slurm import sacctmgr
@@ -37,7 +37,7 @@ from bank.slurm.command import Slurm
 # Who talks to Slurm.
 ROOMS = (
     *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
-    *(publishing, queues, quote, rates, resets, sacct_rows, takeover, user_limits),
+    *(publishing, queues, quote, rates, resets, sacct_rows, takeover_plan, user_limits),
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe

@@ -5,7 +5,7 @@ from typing import Any
 from bank.cli.output import counted, print_json, print_line, print_table
 from bank.ledger.amounts import format_su
 from bank.ledger.names import listed
-from bank.operations.takeover import Report
+from bank.operations.takeover_plan import Report
 
 _REFUSED = 1
 

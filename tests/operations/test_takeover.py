@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bank.errors import Busy, InputError, Refusal, SettingsError, SlurmError, StoreError
-from bank.operations import movements, takeover, upkeep
+from bank.operations import movements, takeover, takeover_plan, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
-from bank.operations.takeover import Report
+from bank.operations.takeover_plan import Report
 from bank.settings import Settings
 from bank.slurm.command import Slurm
 from bank.store import accounts, read
@@ -247,7 +247,7 @@ def test_without_slurm_nothing_is_taken_over(old: Bank, monkeypatch: pytest.Monk
     def fail(_: Slurm, __: object) -> str:
         raise SlurmError("no answer")
 
-    monkeypatch.setattr(takeover, "run", fail)
+    monkeypatch.setattr(takeover_plan, "run", fail)
     before = files(old)
     with pytest.raises(SlurmError):
         take(old)
@@ -258,14 +258,14 @@ def test_what_the_old_program_writes_meanwhile_is_not_lost(
     old: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(old, old_row(1, "test1", 5))
-    ask = takeover._ask
+    ask = takeover_plan._ask
 
     def write_and_ask(bank: Bank) -> Any:  # noqa: ANN401
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("UPDATE sbank SET su_limit_hrs = 500")
         return ask(bank)
 
-    monkeypatch.setattr(takeover, "_ask", write_and_ask)
+    monkeypatch.setattr(takeover_plan, "_ask", write_and_ask)
     with pytest.raises(Busy, match="stop the old cron line"):
         take(old)
     assert read_rows(path)[0][2] == 500
