@@ -50,7 +50,7 @@ class End(NamedTuple):
     expired: int
 
 
-def in_order_of_use(grants: Iterable[Payer]) -> list[Payer]:
+def _in_order_of_use(grants: Iterable[Payer]) -> list[Payer]:
     """Return grants in the order in which they are used."""
     return sorted(grants, key=lambda grant: (grant.end_at is None, grant.end_at, grant.grant_id))
 
@@ -66,7 +66,7 @@ def payments(grants: Iterable[Payer], used: int) -> dict[int, int]:
         Billing-seconds by grant, never more than it has. Together they are `used`, or less where
         the account is overdrawn: what nobody pays, the next grant does.
     """
-    order = in_order_of_use(grants)
+    order = _in_order_of_use(grants)
     # What was settled before, as far as it was not given back since.
     paid = {grant.grant_id: min(grant.paid, max(grant.granted, 0)) for grant in order}
     rest = used - sum(paid.values())
@@ -89,7 +89,7 @@ def unused(grants: Iterable[Payer], used: int) -> list[Part]:
     paid = payments(known, used)
     return [
         Part(grant.grant_id, grant.granted - paid[grant.grant_id])
-        for grant in in_order_of_use(known)
+        for grant in _in_order_of_use(known)
     ]
 
 

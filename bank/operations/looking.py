@@ -53,7 +53,7 @@ def _shown_one(settings: Settings, reader: Reader, standing: Standing) -> dict[s
     return _shown(
         settings,
         standing,
-        held_above(settings, name, parents, held),
+        _held_above(settings, name, parents, held),
         lambda name: _held_of(settings, reader, name),
     )
 
@@ -80,12 +80,12 @@ def shown_all(
         )
 
     return {
-        name: _shown(settings, one, held_above(settings, name, parents, held), held_of)
+        name: _shown(settings, one, _held_above(settings, name, parents, held), held_of)
         for name, one in standings.items()
     }
 
 
-def held_above(
+def _held_above(
     settings: Settings,
     name: str,
     parents: above.Parents,

@@ -161,13 +161,13 @@ def _modify(bank: Bank, writer: Writer, command: Command) -> None:
     }
     accounts.change(writer, account.name, fields, actor=bank.actor, reason=command.reason, now=now)
     if command.amount is not None:
-        set_limit(bank, writer, command, account, command.amount)
+        _set_limit(bank, writer, command, account, command.amount)
         refuse_too_much(writer, account)
         shares.refuse_smaller(bank, writer, command, account.name)
     shares.refuse_larger(bank, writer, command, account.name)
 
 
-def set_limit(bank: Bank, writer: Writer, command: Command, account: Account, amount: int) -> None:
+def _set_limit(bank: Bank, writer: Writer, command: Command, account: Account, amount: int) -> None:
     """Give or take what makes an account's limit so much, of the grant without an end.
 
     Raises:

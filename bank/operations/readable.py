@@ -12,7 +12,7 @@ _READ, _NOBODY = 4, 0
 _NO_ID = 2**32 - 1
 
 
-def readable_by(uid: int) -> bytes:
+def _readable_by(uid: int) -> bytes:
     """Return the list by which the owner and one user may read a file, and nobody else.
 
     Source:
@@ -35,7 +35,7 @@ def let_read(descriptor: int, uid: int, path: str) -> None:
         SettingsError: the file system has no such lists.
     """
     try:
-        os.setxattr(descriptor, _ATTRIBUTE, readable_by(uid))
+        os.setxattr(descriptor, _ATTRIBUTE, _readable_by(uid))
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be made readable for one user ({error.strerror}): set PUBLISHED to a"

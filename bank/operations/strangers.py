@@ -64,7 +64,9 @@ def cannot_be_named(unknown: Iterable[str]) -> list[str]:
     return [said] if names else []
 
 
-def allocate_unknown(bank: Bank, result: Result, paid_for: set[str], *, dry_run: bool) -> list[str]:
+def _allocate_unknown(
+    bank: Bank, result: Result, paid_for: set[str], *, dry_run: bool
+) -> list[str]:
     """Give DEFAULT_ALLOCATION to each account that the bank never had.
 
     Args:
@@ -118,7 +120,7 @@ def allocate(
 ) -> list[tuple[Cluster, Result]]:
     """Give SUs to the accounts that count for nobody on any cluster, and read again."""
     paid_for = {name for _, result in looks for name in result.banked}
-    given = [allocate_unknown(bank, result, paid_for, dry_run=dry_run) for _, result in looks]
+    given = [_allocate_unknown(bank, result, paid_for, dry_run=dry_run) for _, result in looks]
     if dry_run or not any(given):
         return looks
     again = []

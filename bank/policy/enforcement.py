@@ -111,7 +111,7 @@ def native_limit(*, left: int | None, counted_minutes: int) -> int | None:
     return counted_minutes + max(left, 0) // BILLING_SECONDS_PER_MINUTE
 
 
-def is_near(wanted: int, present: int, *, counted_minutes: int, tolerance_minutes: int) -> bool:
+def _is_near(wanted: int, present: int, *, counted_minutes: int, tolerance_minutes: int) -> bool:
     """Tell whether a limit may stay as it is.
 
     It may let more be used than is left, by the tolerance; less only by what rounding takes, and
@@ -152,7 +152,7 @@ def decide(
             return Decision(HELD_BY_OTHERS, ours.original)
         return Decision(SET, ours.original if present is None else present)
     assert present is not None
-    if present == ours.value and is_near(
+    if present == ours.value and _is_near(
         wanted,
         present,
         counted_minutes=counted_minutes,

@@ -17,7 +17,7 @@ class Job(NamedTuple):
     controller: Controller
 
 
-def threads_used(job: Job, node: Node) -> int:
+def _threads_used(job: Job, node: Node) -> int:
     """Return how many CPUs of a core the job uses.
 
     Source:
@@ -42,7 +42,7 @@ def usable_cpus(job: Job, node: Node) -> int:
     allowed = job.partition.max_cpus_per_node
     if not is_laid_out or (wanted.is_whole and node.cpus > allowed):
         return 0
-    cpus = min(node.cpus // node.threads_per_core * threads_used(job, node), allowed)
+    cpus = min(node.cpus // node.threads_per_core * _threads_used(job, node), allowed)
     cpus = _with_memory(job, node, cpus)
     for one in wanted.gres:
         has = gres_of(node, one.name, one.type)
@@ -76,7 +76,7 @@ def _with_memory(job: Job, node: Node, cpus: int) -> int:
     cores = node.memory_mb // of_core
     if job.controller.gives_whole_sockets:
         cores -= cores % node.cores_per_socket
-    return min(cpus, cores * threads_used(job, node))
+    return min(cpus, cores * _threads_used(job, node))
 
 
 def cpus_with_memory(job: Job, node: Node, given: int) -> int:
@@ -149,7 +149,7 @@ def allocated_cpus(job: Job, node: Node, taken: int) -> int:
         return node.cpus
     if not controller.gives_whole_cores:
         return taken
-    threads = threads_used(job, node)
+    threads = _threads_used(job, node)
     size = job.wanted.cpus_per_task
     cores = -(-taken // threads)
     if job.asked.tasks_per_core == 1 and size > threads:

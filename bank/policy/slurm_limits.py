@@ -89,7 +89,7 @@ class Limit(NamedTuple):
         return f"sacctmgr modify user where {where} set {name}={value}"
 
 
-def limits_of(holder: Holder, limits: Limits) -> Iterator[Limit]:
+def _limits_of(holder: Holder, limits: Limits) -> Iterator[Limit]:
     """Yield the limits of a holder that are set."""
     for name, use in limits.items():
         if use.limit is not None:
@@ -126,7 +126,7 @@ def set_on(holders: Sequence[Holder]) -> Iterator[Limit]:
     """
     accounts = [one for one in holders if one.kind == ACCOUNT]
     for holder in holders:
-        for limit in limits_of(holder, holder.limits):
+        for limit in _limits_of(holder, holder.limits):
             if not _OWN.fullmatch(limit.name):
                 yield limit
             elif holder.kind == USER:
@@ -165,11 +165,11 @@ def for_job(queue: Queue, job: Job) -> list[Limit]:
     for name in dict.fromkeys(names):
         if name in queue.qos:
             qos = queue.qos[name]
-            found += limits_of(qos.holder, qos.holder.limits)
+            found += _limits_of(qos.holder, qos.holder.limits)
             for uid in sorted(uids & qos.by_uid.keys()):
-                found += limits_of(qos.holder, qos.by_uid[uid])
+                found += _limits_of(qos.holder, qos.by_uid[uid])
             if job.account in qos.by_account:
-                found += limits_of(qos.holder, qos.by_account[job.account])
+                found += _limits_of(qos.holder, qos.by_account[job.account])
     # A limit of a QOS wins over the same one of an association: sacctmgr(1).
     instead = {_OF_ASSOCIATION.get(limit.name, limit.name) for limit in found}
     return [*(limit for limit in mine if limit.name not in instead), *found]
