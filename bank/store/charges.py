@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from bank.store.connect import Reader
+from bank.store.spans import MOVES_USE, USE_MOVED
 
 
 class Moment(NamedTuple):
@@ -140,10 +141,9 @@ def find_first_days(reader: Reader) -> dict[str, int]:
 def find_charges(reader: Reader, cluster: str, since: int) -> list[Charge]:
     """Return how use on a cluster changed by entries since a time in UTC microseconds."""
     rows = reader.query(
-        "SELECT name, kind, CASE target WHEN 'used' THEN amount ELSE -amount END, user_name,"
-        " reference, posted_at FROM entry JOIN account USING (account_id)"
-        " WHERE cluster = :cluster AND posted_at >= :since"
-        " AND (target = 'used' OR (source = 'used' AND target = 'available'))",
+        f"SELECT name, kind, {USE_MOVED}, user_name, reference, posted_at"
+        " FROM entry JOIN account USING (account_id)"
+        f" WHERE cluster = :cluster AND posted_at >= :since AND {MOVES_USE}",
         cluster=cluster,
         since=since,
     )

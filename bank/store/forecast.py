@@ -5,7 +5,7 @@ from typing import NamedTuple
 from bank.policy.forecast import DAY_MICROSECONDS
 from bank.store.accounts import Account
 from bank.store.connect import Reader
-from bank.store.spans import use_rows
+from bank.store.spans import USE_MOVED, use_rows
 
 
 class DayOfUse(NamedTuple):
@@ -30,7 +30,7 @@ _DAY_OF_USE = f"""
     name, entry.cluster, (:now - posted_at) / {DAY_MICROSECONDS} AS days_ago,
     sum(CASE WHEN (kind = 'charge' OR (kind = 'adjustment' AND reference LIKE 'reading %'))
         AND reference NOT LIKE 'reading %/1' THEN amount ELSE 0 END),
-    sum(CASE target WHEN 'used' THEN amount ELSE -amount END)
+    sum({USE_MOVED})
 """
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from bank.policy.readers import Views
 from bank.store.connect import BUSY_SECONDS, Database, Reader, address, explained
 from bank.store.create import bring_up
+from bank.store.spans import MOVES_USE
 
 # Most copies hold a few rows in each of some twenty tables.
 _PAGE_BYTES = 512
@@ -293,7 +294,7 @@ class Copier:
             f" below.cluster, 'others', '', '', {_OF_OTHERS}, NULL, 0, max(posted_at), ''"
             " FROM below JOIN temp.line ON line.account_id = below.account_id"
             " AND line.cluster = below.cluster"
-            " WHERE target = 'used' OR (source = 'used' AND target = 'available')"
+            f" WHERE {MOVES_USE}"
             f" GROUP BY below.cluster, kind, source, target, {_OF_OTHERS},"
             " date(posted_at / 1000000, 'unixepoch', 'localtime')",
             row,

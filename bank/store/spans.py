@@ -16,8 +16,9 @@ from bank.store.read import BELOW
 
 # Later than every entry.
 _NEVER = 2**63 - 1
-# Charges and refunds, but not what closes use.
-_MOVES_USE = "(target = 'used' OR (source = 'used' AND target = 'available'))"
+# Charges and refunds, but not what closes use; and by how much they change it.
+MOVES_USE = "(target = 'used' OR (source = 'used' AND target = 'available'))"
+USE_MOVED = "CASE target WHEN 'used' THEN amount ELSE -amount END"
 
 
 def _since(account_id: str) -> str:
@@ -67,7 +68,7 @@ _USE_BELOW = f"""
     FROM below
     CROSS JOIN account ON account.account_id = below.account_id
     CROSS JOIN entry ON entry.cluster = below.cluster AND {_since("below.account_id")}
-    WHERE {_MOVES_USE}
+    WHERE {MOVES_USE}
 """
 
 
@@ -89,7 +90,7 @@ def sums_below_since(reader: Reader, account: Account, span: Span) -> list[Line]
     """Return what `use_below_since` does, summed up by child: in the span, and after it."""
     rows = reader.query(
         f"{BELOW} SELECT name, max(posted_at), kind, entry.cluster, count(*),"
-        f" sum(CASE target WHEN 'used' THEN amount ELSE -amount END) {_USE_BELOW}"
+        f" sum({USE_MOVED}) {_USE_BELOW}"
         " GROUP BY name, entry.cluster, kind, target, posted_at >= :end_at",
         account_id=account.account_id,
         since=span.start_at,
@@ -115,10 +116,7 @@ def find_below(reader: Reader, account: Account) -> list[Below]:
     return [Below(*row) for row in rows]
 
 
-_USE = (
-    "name, posted_at, CASE target WHEN 'used' THEN amount ELSE -amount END, entry.cluster,"
-    " user_name, reference"
-)
+_USE = f"name, posted_at, {USE_MOVED}, entry.cluster, user_name, reference"
 
 
 def use_rows(
@@ -137,13 +135,13 @@ def use_rows(
     if account is None:
         of = "FROM account CROSS JOIN entry ON " + _since("account.account_id")
         return reader.stream(
-            f"SELECT {columns} {of} WHERE {_MOVES_USE} {more}", since=since, **parameters
+            f"SELECT {columns} {of} WHERE {MOVES_USE} {more}", since=since, **parameters
         )
     return reader.stream(
         f"{_AMONG} SELECT {columns} FROM among"
         " CROSS JOIN account ON account.account_id = among.account_id"
         " CROSS JOIN entry ON entry.cluster = among.cluster"
-        f" AND {_since('among.account_id')} WHERE {_MOVES_USE} {more}",
+        f" AND {_since('among.account_id')} WHERE {MOVES_USE} {more}",
         since=since,
         account_id=account.account_id,
         **parameters,
