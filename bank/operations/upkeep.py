@@ -16,7 +16,7 @@ from bank.store.connect import Database, Reader, reading
 from bank.store.create import migrate as migrate_database
 from bank.store.create import present_schema
 from bank.store.migrations import NEWEST
-from bank.store.proof import Tell
+from bank.store.proof import Tell, tell_nobody
 
 
 def migrate(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
@@ -61,13 +61,9 @@ def verify(bank: Bank, tell: Tell | None = None) -> list[str]:
         # SQLite looks at the file by itself, on another processor where there is one.
         file = pool.submit(_file_problems, bank.database)
         with reading(bank.database) as reader:
-            found = list(proof.book_problems(reader, bank.database, tell or _nobody))
+            found = list(proof.book_problems(reader, bank.database, tell or tell_nobody))
             found += _log_problems(reader, bank.settings.logfile, log_bytes)
     return [*file.result(), *found]
-
-
-def _nobody(done: int, total: int) -> None:
-    del done, total
 
 
 def _file_problems(database: Database) -> list[str]:
