@@ -6,7 +6,7 @@ The zone is the process's own: TIME_ZONE of the settings, or the machine's where
 import os
 import time
 from calendar import monthrange
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from bank.errors import InputError
 
@@ -66,6 +66,17 @@ def exact_text(at: int) -> str:
     seconds, rest = divmod(at, 1_000_000)
     fraction = f".{rest:06d}" if rest else ""
     return f"{datetime.fromtimestamp(seconds, UTC).strftime(_SECOND)}{fraction}Z"
+
+
+def day_of(at: int) -> date:
+    """Return the day of an instant of UTC microseconds."""
+    return _local(at).date()
+
+
+def start_of_day(day: date) -> int:
+    """Return the first instant of a day, in UTC microseconds."""
+    # Where clocks go forward at midnight, that is what this gives.
+    return _instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - local on purpose
 
 
 def zone_name() -> str:

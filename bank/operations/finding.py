@@ -4,8 +4,8 @@ from datetime import date
 from typing import Any
 
 from bank.operations.bank import Bank
+from bank.operations.days import day_of
 from bank.operations.looking import shown_all
-from bank.operations.spans import day_of
 from bank.policy import finding
 from bank.policy.finding import Candidate
 from bank.policy.periods import has_end, period

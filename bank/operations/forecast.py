@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from bank.ledger.amounts import format_su
 from bank.ledger.grants import payments
 from bank.operations.bank import Bank, utc_text
-from bank.operations.days import day_text
+from bank.operations.days import day_of, day_text, start_of_day
 from bank.operations.named import standing_of
-from bank.operations.spans import day_of, start_of_day
 from bank.policy.forecast import (
     DAY_MICROSECONDS,
     LEAST_DAYS,

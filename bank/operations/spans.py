@@ -1,22 +1,9 @@
 """Spans of time, and the months and days in them, of the site's zone."""
 
-from datetime import date, datetime
-
 from bank.errors import InputError
 from bank.operations.bank import Bank, utc_text
-from bank.operations.days import day_text, moment, zone_name
+from bank.operations.days import day_of, day_text, moment, start_of_day, zone_name
 from bank.policy.spans import Span, first_days
-
-
-def start_of_day(day: date) -> int:
-    """Return the first instant of a day, in UTC microseconds."""
-    # Where clocks go forward at midnight, that is what this gives.
-    return int(datetime(day.year, day.month, day.day).timestamp()) * 1_000_000  # noqa: DTZ001
-
-
-def day_of(at: int) -> date:
-    """Return the day of an instant of UTC microseconds."""
-    return datetime.fromtimestamp(at // 1_000_000).date()  # noqa: DTZ006 - local on purpose
 
 
 def read_span(bank: Bank, since: str | None, until: str | None, *, start_at: int) -> Span:

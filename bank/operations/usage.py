@@ -8,8 +8,9 @@ from typing import Any
 from bank.errors import InputError
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank
+from bank.operations.days import day_of, start_of_day
 from bank.operations.named import account_of
-from bank.operations.spans import cuts, day_of, read_span, start_of_day, told_span
+from bank.operations.spans import cuts, read_span, told_span
 from bank.policy.spans import Span
 from bank.policy.thresholds import percent
 from bank.policy.usage import KEYS, Sum, Use, summed

@@ -6,7 +6,8 @@ import pytest
 
 from bank.errors import InputError
 from bank.operations.bank import Bank, use_zone, utc_text
-from bank.operations.spans import cuts, day_of, end_of, read_span, start_of_day, told_span
+from bank.operations.days import day_of, start_of_day
+from bank.operations.spans import cuts, end_of, read_span, told_span
 from bank.policy.spans import Span
 from bank.settings import Settings
 
