@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bank.errors import BankError, Busy, SettingsError, SlurmError
+from bank.errors import BankError, Busy, InputError, SettingsError, SlurmError
 from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.policy.configuration import obstacles
@@ -117,6 +117,28 @@ def all_clusters(bank: Bank) -> list[Cluster]:
     if found.failures:
         raise found.failures[0].error
     return found.reached
+
+
+def find_cluster(bank: Bank, name: str | None) -> Cluster:
+    """Return a cluster of the site by its name; None is the only one.
+
+    Raises:
+        InputError: the site has no such cluster, or has several and none was named.
+        BankError: it cannot be reached or metered.
+    """
+    found = find_clusters(bank)
+    reached = {cluster.name: cluster for cluster in found.reached}
+    failed = {one.cluster: one.error for one in found.failures}
+    names = sorted({*reached, *failed, *bank.settings.clusters} - {""})
+    if name is None and len(names) > 1:
+        raise InputError(f"there are several clusters: say --cluster and one of {', '.join(names)}")
+    which = name or next(iter(names), "")
+    if which in reached:
+        return reached[which]
+    # Where the local cluster did not answer, its name is not known.
+    if which in failed or "" in failed:
+        raise failed.get(which) or failed[""]
+    raise InputError(f"{which[:80]!r} is not a cluster of the bank's; there are {', '.join(names)}")
 
 
 def _refuse_unusable(bank: Bank, cluster: Cluster) -> None:

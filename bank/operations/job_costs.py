@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bank.errors import InputError, Refusal
 from bank.operations.bank import Bank
-from bank.operations.clusters import Cluster, all_clusters, find_clusters
+from bank.operations.clusters import Cluster, all_clusters, find_cluster
 from bank.operations.rates import Rate, Rates, ask_rates, in_sizes, rate_of
 from bank.operations.sacct_rows import find_rows
 from bank.policy import prices
@@ -72,28 +72,6 @@ def find_job(bank: Bank, name: str, cluster_name: str | None) -> tuple[Cluster, 
     if not rows:
         raise Refusal("nothing_to_refund", f"job {name} on {cluster.name} never started")
     return cluster, _costed(rows, ask_rates(bank, cluster))
-
-
-def find_cluster(bank: Bank, name: str | None) -> Cluster:
-    """Return a cluster of the site by its name; None is the only one.
-
-    Raises:
-        InputError: the site has no such cluster, or has several and none was named.
-        BankError: it cannot be reached or metered.
-    """
-    found = find_clusters(bank)
-    reached = {cluster.name: cluster for cluster in found.reached}
-    failed = {one.cluster: one.error for one in found.failures}
-    names = sorted({*reached, *failed, *bank.settings.clusters} - {""})
-    if name is None and len(names) > 1:
-        raise InputError(f"there are several clusters: say --cluster and one of {', '.join(names)}")
-    which = name or next(iter(names), "")
-    if which in reached:
-        return reached[which]
-    # Where the local cluster did not answer, its name is not known.
-    if which in failed or "" in failed:
-        raise failed.get(which) or failed[""]
-    raise InputError(f"{which[:80]!r} is not a cluster of the bank's; there are {', '.join(names)}")
 
 
 def find_overlapping(

@@ -12,8 +12,9 @@ from bank.errors import InputError
 from bank.ledger.names import listed
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
+from bank.operations.clusters import find_cluster
 from bank.operations.following import enforce_soon
-from bank.operations.job_costs import CostedRun, find_cluster, find_overlapping
+from bank.operations.job_costs import CostedRun, find_overlapping
 from bank.operations.job_refunds import (
     Order,
     Refund,
