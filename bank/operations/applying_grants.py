@@ -163,7 +163,7 @@ def refuse_unfit(bank: Bank, reader: Reader, plan: Plan, before: dict[str, Accou
         Refusal: an account has more than a limit can be; or, unless that is meant, more than the
             account above it, or less than one below.
     """
-    dated = grants.with_dates(reader)
+    dated = grants.find_paid_by_dated(reader)
     for name, was, state in plan.differences:
         if state is None:
             continue

@@ -49,7 +49,7 @@ def paid_by_grants(writer: Writer, drafts: Sequence[Draft]) -> list[Draft]:
     names = list(dict.fromkeys(draft.account for draft in drafts))
     base = {name: one.grant_id for name, one in accounts.find_many(writer, names).items()}
     parts: dict[str, list[Part]] = {}
-    for name in grants.with_dates(writer).intersection(names):
+    for name in grants.find_paid_by_dated(writer).intersection(names):
         standing = read.standing(writer, name)
         if standing is not None:
             living = grants.find_living(writer, standing.account.account_id)

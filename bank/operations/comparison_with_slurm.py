@@ -125,7 +125,7 @@ def _read_books(bank: Bank, cluster: Cluster, question: _Question) -> _Books | N
                 reader, cluster.name, since=question.since, until=question.until
             ),
             charges.find_charges(reader, cluster.name, question.since),
-            charges.find_first_days(reader),
+            charges.find_first_openings(reader),
             list(accounts.find_all(reader)),
         )
 

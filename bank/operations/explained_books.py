@@ -113,7 +113,7 @@ def _account(
     standing = read.standing(reader, name)
     by_others = (
         {share.cluster for share in standing.shares if share.is_held_by_others}
-        if (standing)
+        if standing
         else set()
     )
     holds = [

@@ -129,7 +129,7 @@ def find_looks(reader: Reader, cluster: str, *, until: int) -> list[Moment]:
     return [Moment(*row) for row in rows]
 
 
-def find_first_days(reader: Reader) -> dict[str, int]:
+def find_first_openings(reader: Reader) -> dict[str, int]:
     """Return since when accounts have been open in the bank, in UTC microseconds, by name."""
     rows = reader.query(
         "SELECT name, min(changed_at) FROM account_change JOIN account USING (account_id)"

@@ -162,7 +162,7 @@ def find_due(reader: Reader, at: int) -> list[Grant]:
     return [Grant(*row) for row in rows]
 
 
-def with_dates(reader: Reader) -> set[str]:
+def find_paid_by_dated(reader: Reader) -> set[str]:
     """Return the accounts of which a grant with dates pays for use now."""
     rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED} AND state <> 'promised'")
     return {name for (name,) in rows}
