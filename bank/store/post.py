@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from bank.errors import LedgerBroken
 from bank.ledger.books import extended, granted_by
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft, Entry
-from bank.store import accounts, user_limits
+from bank.store import accounts, settled, user_limits
 from bank.store.connect import Writer
 
 
@@ -103,13 +103,4 @@ def _count_by_place(writer: Writer, rows: Sequence[dict[str, object]]) -> None:
     writer.execute(f"UPDATE place SET charged = charged + :amount {here}", charged)
     writer.execute(f"UPDATE place SET charged = charged - :amount {here}", refunded)
     writer.execute(f"UPDATE place SET closed = closed + :amount {here}", closed)
-    # What is refunded and had stopped counting for an account above counts no less than nothing.
-    now = (
-        "(SELECT charged FROM place WHERE place.cluster = settled.cluster"
-        " AND place.account_id = settled.child_id)"
-    )
-    writer.execute(
-        f"UPDATE settled SET joined = {now} - closed"
-        f" WHERE cluster = :cluster AND child_id = :account_id AND joined + closed > {now}",
-        refunded,
-    )
+    settled.refunded(writer, refunded)

@@ -111,6 +111,21 @@ def forgive_away(writer: Writer, account: str) -> None:
     )
 
 
+def refunded(writer: Writer, rows: Sequence[Mapping[str, object]]) -> None:
+    """Let what is refunded and had stopped counting for accounts above count no less than nothing.
+
+    Args:
+        writer: the transaction that appends the entries.
+        rows: the refunds as they are written.
+    """
+    charged = _OF_CHILD["charged"]
+    writer.execute(
+        f"UPDATE settled SET joined = {charged} - closed"
+        f" WHERE cluster = :cluster AND child_id = :account_id AND joined + closed > {charged}",
+        rows,
+    )
+
+
 def _has_closed(reader: Reader, pair: Mapping[str, object]) -> bool:
     """Tell whether a child has ever closed a period: else it brings nothing to be forgiven."""
     sql = (
