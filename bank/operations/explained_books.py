@@ -25,7 +25,7 @@ from bank.policy.reasons_of_books import (
 from bank.policy.reasons_of_jobs import Ours
 from bank.settings import Settings
 from bank.slurm import assoc_mgr
-from bank.store import above, accounts, grants, limits, meters, read, reasons
+from bank.store import above, accounts, grants, limits, meters, read
 from bank.store.connect import Reader, reading
 from bank.store.limits import Limit
 from bank.store.read import Standing, UserStanding
@@ -127,7 +127,7 @@ def _account(
     change = None
     if row is not None:
         field = "hold_reason" if row.hold_reason is not None else "is_open"
-        change = reasons.last_change(reader, row.account_id, field)
+        change = accounts.find_last_change(reader, row.account_id, field)
     return Account(
         name=name,
         is_open=standing is not None,

@@ -89,6 +89,24 @@ def hold_reasons(reader: Reader) -> list[str]:
     return [row[0] for row in rows]
 
 
+class LastChange(NamedTuple):
+    """Who changed a field of an account last, and when in UTC microseconds."""
+
+    actor: str
+    at: int
+
+
+def find_last_change(reader: Reader, account_id: int, field: str) -> LastChange | None:
+    """Return who changed a field last, and when; None where nobody ever did."""
+    rows = reader.query(
+        "SELECT actor, changed_at FROM account_change"
+        " WHERE account_id = :account_id AND field = :field ORDER BY seq DESC LIMIT 1",
+        account_id=account_id,
+        field=field,
+    )
+    return LastChange(*rows[0]) if rows else None
+
+
 def ensure(writer: Writer, names: Iterable[str]) -> None:
     """Give each of the names a row, where it has none yet."""
     writer.execute(
