@@ -245,7 +245,7 @@ class GrantsAndTime(RuleBasedStateMachine):
         """Tell whether a grant has the dates and the kind of a lot of another account."""
         number = lot.number if lot.number > 0 else self.number_of(name, lot)
         mine = next(two for two in shown_grants.grants(self.bank, name) if two["grant"] == number)
-        same = ("kind", "start_at", "end_at")
+        same = ("kind", "start_at", "end_at", "carry_percent")
         return one["state"] == "in force" and all(one[what] == mine[what] for what in same)
 
     def number_of(self, name: str, lot: Lot) -> int:
