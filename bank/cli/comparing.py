@@ -19,11 +19,16 @@ def compare_with_slurm(bank: Bank, arguments: Arguments) -> int:
         rows = [{**row, "because": _because(row)} for row in found["rows"]]
         where = ("cluster",) if len({row["cluster"] for row in rows}) > 1 else ()
         print_table((*where, *_COLUMNS), rows)
-        what = "every difference has a cause"
-        if not found["agrees"]:
-            what = "not every difference has a cause: look for 'unexplained'"
-        print_line(f"from {found['from']} to {found['to']}: {what}")
+        print_line(f"from {found['from']} to {found['to']}: {_said(found)}")
     return 0 if found["agrees"] else 1
+
+
+def _said(found: dict[str, Any]) -> str:
+    if not found["agrees"]:
+        return "not every difference has a cause: look for 'unexplained'"
+    if any(row["causes"] for row in found["rows"]):
+        return "every difference has a cause"
+    return "there is no difference"
 
 
 def _because(row: dict[str, Any]) -> str:
