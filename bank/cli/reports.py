@@ -148,9 +148,10 @@ def _forecast(bank: Bank, arguments: Arguments) -> int:
         return 0
     left = _sus(found["left_su"])
     print_line(f"Account {found['account']} at {found['at']}: left {left}")
-    if any(rate["days"] for rate in found["rates"]):
+    rates = _different(found["rates"])
+    if rates:
         print_line("SUs a day, on the average of the last days:")
-        print_table(_RATES, found["rates"])
+        print_table(_RATES, rates)
     for line in _sentences(found):
         print_line(line)
     width = terminal_width() or (_CHART_WIDTH if "--chart" in arguments.flags else 0)
@@ -158,6 +159,11 @@ def _forecast(bank: Bank, arguments: Arguments) -> int:
         for line in _chart(found, width):
             print_line(line)
     return 0
+
+
+def _different(rates: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rates that are known; of those that are the average of the same days one."""
+    return list({rate["days"]: rate for rate in rates if rate["days"] is not None}.values())
 
 
 def _in_a_line(found: dict[str, Any]) -> dict[str, Any]:

@@ -400,7 +400,10 @@ def test_a_forecast_says_where_it_knows_too_little_and_where_nothing_runs(
     found = told(command, "forecast", "test1")
     assert found["why"] == "nothing ran in 4 days"
     assert found["run_out"] == dict.fromkeys(("earliest", "expected", "latest"))
-    assert "runs out: never" in command("forecast", "test1").out
+    shown = command("forecast", "test1").out
+    assert "runs out: never" in shown
+    # Of 7 and of 30 days all that is known are the same 4.
+    assert [line.split("\t")[0] for line in shown.splitlines() if "\t" in line] == ["days", "4"]
     fake.use(meter, 60 * SU)
     command("enforce")
     assert told(command, "forecast", "test1")["why"] == "nothing is left"
