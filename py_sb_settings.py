@@ -69,7 +69,8 @@ ACCOUNT_HOLD = 'GrpTRESMins'
 ALLOW_HOLD_WITHOUT_SAFE = False
 
 # Where ENFORCEMENT is 'hold': whether an account is held as soon as what is left is no more than
-# what its running jobs may still use.
+# what its running jobs may still use. Limits of users within accounts do not count that: the bank
+# keeps what running jobs may still use for accounts only.
 HOLD_COUNTS_RUNNING = False
 
 # Where ENFORCEMENT is 'limit': SUs by which a limit in Slurm may let more be used than is left,

@@ -243,7 +243,8 @@ def should_hold(settings: Settings, standing: Standing) -> bool:
 def should_hold_user(standing: UserStanding) -> bool:
     """Tell whether a user ought to be held: with nothing left of what one may use.
 
-    What running jobs may still use does not count, whatever HOLD_COUNTS_RUNNING says of accounts.
+    What running jobs may still use does not count, whatever HOLD_COUNTS_RUNNING says of accounts:
+    it is kept for accounts only.
     """
     return has_nothing_left(limit=standing.limit.amount, used=standing.limit.used)
 
