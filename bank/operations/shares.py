@@ -10,7 +10,7 @@ from bank.operations.commands import Command
 from bank.operations.days import day_text
 from bank.operations.metering import observe
 from bank.policy import tree
-from bank.policy.shares import Allocation, Gift, first_excess
+from bank.policy.shares import Allocation, Gift, first_excess, first_rise
 from bank.store import accounts, grants, read
 from bank.store.above import find_parents
 from bank.store.accounts import Account
@@ -99,7 +99,7 @@ def refuse_larger(bank: Bank, reader: Reader, command: Command, name: str) -> No
             raise Refusal(
                 "larger_than_parent",
                 f"{name} would have {_su(mine.at(at))} SUs{_when(bank, at)}, and {parent.name}"
-                f" above it in Slurm's tree has {_su(theirs.at(at))}: give {parent.name} more"
+                f" above it in Slurm's tree has {_has(bank, theirs, at)}: give {parent.name} more"
                 " first, or say --force to mean it",
             )
 
@@ -150,6 +150,15 @@ def _allocation(reader: Reader, account: Account) -> Allocation:
 
 def _when(bank: Bank, at: int) -> str:
     return f" from {day_text(at)} on" if at > bank.clock() else ""
+
+
+def _has(bank: Bank, theirs: Allocation, at: int) -> str:
+    """Say what an account has at a time, and from when on it has more."""
+    now, later = theirs.at(at), first_rise(theirs, at)
+    if later is None:
+        return _su(now)
+    when = "" if at > bank.clock() else " now"
+    return f"{_su(now)}{when}, and {_su(theirs.at(later))} from {day_text(later)} on"
 
 
 def _su(amount: int | None) -> str:

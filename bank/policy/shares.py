@@ -32,6 +32,21 @@ class Allocation(NamedTuple):
         )
 
 
+def first_rise(allocation: Allocation, at: int) -> int | None:
+    """Return from when on an account has more than at a time, None where it never has.
+
+    Args:
+        allocation: what it has been given.
+        at: UTC microseconds.
+    """
+    before = allocation.at(at)
+    for start in sorted(gift.start_at for gift in allocation.gifts if gift.start_at > at):
+        after = allocation.at(start)
+        if before is not None and after is not None and after > before:
+            return start
+    return None
+
+
 def first_excess(child: Allocation, parent: Allocation, *, now: int) -> int | None:
     """Return when a child first has more than its parent, None where it never has.
 

@@ -1321,6 +1321,17 @@ def test_grants_of_different_years_do_not_add_up_to_a_larger_share(bank: Bank) -
         give(bank, "proj", 501, FEB, MAR)
 
 
+def test_a_refusal_says_from_when_on_the_parent_has_more(bank: Bank) -> None:
+    for name in ("dept", "proj"):
+        do(bank, "insert", name, 0)
+    give(bank, "dept", 500, FEB, APR)
+    give(bank, "dept", 200, MAR, APR)
+    with pytest.raises(Refusal, match=r"dept .* has 0 now, and 500 from 2027-02-01 on: give dept"):
+        do(bank, "add", "proj", 100)
+    with pytest.raises(Refusal, match=r"dept .* has 500, and 700 from 2027-03-01 on: give dept"):
+        give(bank, "proj", 501, FEB, APR)
+
+
 # -- what a reading of the whole has found ------------------------------------------------------
 
 

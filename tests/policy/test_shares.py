@@ -2,7 +2,7 @@
 
 import pytest
 
-from bank.policy.shares import Allocation, Gift, first_excess
+from bank.policy.shares import Allocation, Gift, first_excess, first_rise
 
 NOW = 100
 THIS_YEAR, NEXT_YEAR = (50, 150), (150, 250)
@@ -57,3 +57,24 @@ def test_when_a_child_first_has_more(
 ) -> None:
     del what
     assert first_excess(child, parent, now=NOW) == at
+
+
+@pytest.mark.parametrize(
+    ("what", "allocation", "at"),
+    [
+        ("nothing is promised", Allocation(10, gifts((THIS_YEAR, 5))), None),
+        ("something is", Allocation(0, gifts((NEXT_YEAR, 5))), 150),
+        ("more than what ends", Allocation(0, gifts((THIS_YEAR, 5), (NEXT_YEAR, 6))), 150),
+        ("as much as what ends", Allocation(0, gifts((THIS_YEAR, 5), (NEXT_YEAR, 5))), None),
+        (
+            "less than what ends, and more later",
+            Allocation(0, gifts((THIS_YEAR, 5), (NEXT_YEAR, 4), ((200, 300), 2))),
+            200,
+        ),
+        ("it is without a limit", Allocation(None, gifts((NEXT_YEAR, 5))), None),
+    ],
+)
+def test_from_when_on_an_account_has_more(
+    what: str, allocation: Allocation, at: int | None
+) -> None:
+    assert first_rise(allocation, NOW) == at, what
