@@ -80,8 +80,8 @@ def start_of_day(day: date) -> int:
 
 
 def zone_name() -> str:
-    """Return the name of the zone that days are of."""
-    return os.environ.get("TZ") or time.strftime("%Z", time.localtime())
+    """Return the name of the zone that days are of; the same in summer and in winter."""
+    return os.environ.get("TZ") or "/".join(dict.fromkeys(time.tzname))
 
 
 def same_span_after(start_at: int, end_at: int) -> int:

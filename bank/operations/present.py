@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from bank.operations.bank import Bank
-from bank.operations.days import exact_text, moment
+from bank.operations.days import exact_text, moment, zone_name
 from bank.operations.grant_dates import turn
 from bank.policy.difference import Dated, State
 from bank.policy.grants import GrantLine, Span, Times
@@ -12,7 +12,7 @@ from bank.policy.thresholds import FLAGS
 from bank.store import accounts, grants, notices, read
 from bank.store.connect import Reader, Writer, reading, writing
 
-TIMES = Times(moment, exact_text)
+TIMES = Times(moment, exact_text, zone_name)
 
 
 class Present(NamedTuple):

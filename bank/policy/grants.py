@@ -20,7 +20,7 @@ from bank.policy.rows import taken
 
 # Files of before there were dates end with the reason.
 _ALWAYS = ("account", "su", "start", "kind", "reason")
-_SINCE_DATES = ("end", "carry", "owed")
+_SINCE_DATES = ("end", "carry", "owed", "zone")
 COLUMNS = (*_ALWAYS, *_SINCE_DATES)
 _UNLIMITED = "-1"
 # As --reason and --kind on the command line.
@@ -35,10 +35,12 @@ class Times(NamedTuple):
     Attributes:
         read: returns the UTC microseconds of a text; takes what it is called in a refusal.
         write: returns the text of UTC microseconds that reads back as exactly these.
+        zone: returns the name of the zone that texts are of which do not say it.
     """
 
     read: Callable[[str, str], int]
     write: Callable[[int], str]
+    zone: Callable[[], str]
 
 
 class Span(NamedTuple):
@@ -83,11 +85,12 @@ def _cells(grant: GrantLine, times: Times) -> tuple[object, ...]:
     account, amount, reason, started_on, span, carry_percent = grant
     if span is not None:
         start, end = times.write(span.start_at), times.write(span.end_at)
-        return account, format_su(amount or 0), start, span.kind, reason, end, carry_percent, None
+        su, zone = format_su(amount or 0), times.zone()
+        return account, su, start, span.kind, reason, end, carry_percent, None, zone
     # -1 is unlimited, so what is below 0 needs another column.
     su = _UNLIMITED if amount is None else format_su(max(amount, 0))
     owed = None if amount is None or amount >= 0 else format_su(-amount)
-    return account, su, started_on, USUAL_KIND, reason, None, None, owed
+    return account, su, started_on, USUAL_KIND, reason, None, None, owed, None
 
 
 def read(content: str, times: Times, *, now: int) -> list[GrantLine]:
@@ -121,6 +124,7 @@ def span_text(span: Span, times: Times) -> str:
 def _grant(cells: dict[str, str], times: Times, now: int) -> GrantLine:
     reason = cells["reason"]
     _refuse_unprintable("reason", reason)
+    _refuse_other_zone(cells["zone"], times)
     if cells["end"]:
         return _dated(cells, reason, times, now)
     kind = cells["kind"]
@@ -170,6 +174,16 @@ def refuse_over(span: Span, times: Times, *, now: int) -> None:
         raise InputError(
             f"end {times.write(span.end_at)} is over: a grant that has ended gives nothing; take"
             " its line out"
+        )
+
+
+def _refuse_other_zone(cell: str, times: Times) -> None:
+    """Refuse times of another zone: they would be read as other instants."""
+    here = times.zone()
+    if cell not in ("", here):
+        raise InputError(
+            f"zone {cell[:80]!r}: times are read in {here} here; write them in UTC, with Z at the"
+            " end, and leave zone empty, or set TIME_ZONE"
         )
 
 

@@ -85,16 +85,16 @@ def test_what_was_exported_and_is_imported_changes_nothing(bank: Bank, tmp_path:
     dumps.export_csv(bank, str(path))
     day = bank.today()
     assert path.read_bytes().decode() == (
-        "account,su,start,kind,reason,end,carry,owed\r\n"
-        f"dept,-1,{day},allocation,,,,\r\n"
-        f'test1,10.0003,{day},allocation,"because of ""it"", 1",,,\r\n'
+        "account,su,start,kind,reason,end,carry,owed,zone\r\n"
+        f"dept,-1,{day},allocation,,,,,\r\n"
+        f'test1,10.0003,{day},allocation,"because of ""it"", 1",,,,\r\n'
     )
     plan = plan_import(bank, str(path), reason="")
     assert (plan.differences, len(plan.wanted)) == ([], 2)
     # In a new period it is still the reason of the grant in force.
     movements.reset_usage(bank, Command("reset_usage", "test1", reason="next"))
     dumps.export_csv(bank, str(tmp_path / "next"))
-    assert ",next,,,\r\n" in (tmp_path / "next").read_bytes().decode()
+    assert ",next,,,,\r\n" in (tmp_path / "next").read_bytes().decode()
     assert plan_import(bank, str(tmp_path / "next"), reason="").differences == []
 
 

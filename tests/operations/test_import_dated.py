@@ -1,5 +1,6 @@
 """Grants with dates as CSV: every line one that the bank has, promises, or is told to change."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from bank.ledger.amounts import MAX_SU
 from bank.operations import applying, dumps, grants, movements, shown_grants, transfers, upkeep
 from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
-from bank.operations.days import exact_text, moment
+from bank.operations.days import exact_text, moment, zone_name
 from bank.operations.differences import describe, plan_import, plan_repopulate
 from bank.operations.enforcement import enforce
 from bank.store import accounts, read
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("in_utc")
 JAN, FEB, MAR, APR = (moment(f"2027-0{month}-01", "") for month in range(1, 5))
 HOUR = 3_600_000_000
 HEAD = "account,su,start,kind,reason,end,carry,owed\n"
+NEW_HEAD = "account,su,start,kind,reason,end,carry,owed,zone\n"
 OLD_HEAD = "account,su,start,kind,reason\n"
 IN_JAN = "2027-01-01,allocation,,2027-02-01"
 IN_FEB = "2027-02-01,allocation,,2027-03-01"
@@ -143,19 +145,19 @@ def test_a_line_for_each_grant_that_is_promised_or_in_force(
     give(bank, "dept", 5, JAN, MAR)
     go(JAN + HOUR, 60)
     assert exported(bank, tmp_path) == (
-        HEAD
-        + "dept,-1,2027-01-01,allocation,,,,\n"
-        + "dept,5,2027-01-01,allocation,,2027-03-01,0,\n"
-        + "test1,100,2027-01-01,allocation,year 1,,,\n"
-        + "test1,50,2027-01-01,allocation,call 1,2027-02-01,10,\n"
-        + 'test1,7,2027-02-01T01:00:00,"of ""it""","next, year",2027-03-01,0,\n'
+        NEW_HEAD
+        + "dept,-1,2027-01-01,allocation,,,,,\n"
+        + "dept,5,2027-01-01,allocation,,2027-03-01,0,,UTC\n"
+        + "test1,100,2027-01-01,allocation,year 1,,,,\n"
+        + "test1,50,2027-01-01,allocation,call 1,2027-02-01,10,,UTC\n"
+        + 'test1,7,2027-02-01T01:00:00,"of ""it""","next, year",2027-03-01,0,,UTC\n'
     )
     go(FEB)
     assert lines(bank, tmp_path) == [
-        "dept,-1,2027-01-01,allocation,,,,",
-        "dept,5,2027-01-01,allocation,,2027-03-01,0,",
-        "test1,100,2027-01-01,allocation,year 1,,,",
-        'test1,7,2027-02-01T01:00:00,"of ""it""","next, year",2027-03-01,0,',
+        "dept,-1,2027-01-01,allocation,,,,,",
+        "dept,5,2027-01-01,allocation,,2027-03-01,0,,UTC",
+        "test1,100,2027-01-01,allocation,year 1,,,,",
+        'test1,7,2027-02-01T01:00:00,"of ""it""","next, year",2027-03-01,0,,UTC',
     ]
 
 
@@ -173,10 +175,10 @@ def test_what_has_ended_is_not_in_it_also_before_a_pass_has_seen_it(
     assert len(path.read_text().splitlines()) == 2
     go(FEB)
     assert states(bank) == [("ending", 20)]
-    assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,"]
+    assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,,"]
     # Nor where a clock is set back: what it has is for the jobs that run.
     calendar.now = FEB - HOUR
-    assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,"]
+    assert lines(bank, tmp_path) == ["test1,100,2027-01-01,allocation,year 1,,,,"]
 
 
 def test_a_grant_is_what_it_was_given_whatever_of_it_was_used_and_closed(
@@ -197,13 +199,13 @@ def test_a_grant_is_what_it_was_given_whatever_of_it_was_used_and_closed(
     enforce(bank._replace(settings=settings))
     assert (limit(bank), states(bank)) == (140, [("in force", 40)])
     (_, line) = lines(bank, tmp_path)
-    assert line == "test1,50,2027-01-01,allocation,,2027-04-01,0,"
+    assert line == "test1,50,2027-01-01,allocation,,2027-04-01,0,,UTC"
 
 
 def test_grants_of_one_span_and_kind_are_one_line(bank: Bank, tmp_path: Path) -> None:
     give(bank, "test1", 50, JAN, FEB, carry_percent=5)
     give(bank, "test1", 7, JAN, FEB, carry_percent=5)
-    assert lines(bank, tmp_path)[1:] == [f"test1,57,{IN_JAN},5,"]
+    assert lines(bank, tmp_path)[1:] == [f"test1,57,{IN_JAN},5,,UTC"]
     assert import_csv(bank, tmp_path, f"test1,60,{IN_JAN},,") == [
         ("test1", "2027-01-01", "raised", "57", "60")
     ]
@@ -215,7 +217,7 @@ def test_grants_of_one_span_and_kind_are_one_line(bank: Bank, tmp_path: Path) ->
     path = tmp_path / "differs"
     (note,) = dumps.export_csv(bank, str(path))["notes"]
     assert "what is carried over of grants of one span and kind that differ in it of test1" in note
-    assert f"test1,5,{IN_JAN},,\r\n" in path.read_bytes().decode()
+    assert f"test1,5,{IN_JAN},,,UTC\r\n" in path.read_bytes().decode()
     assert import_csv(bank, tmp_path, f"test1,5,{IN_JAN},8,") == [
         ("test1", "2027-01-01", "carry", None, "8 %")
     ]
@@ -231,7 +233,7 @@ def test_a_debt_goes_out_and_comes_in_and_is_never_unlimited(
     transfers.transfer(bank, Command("transfer", "test1", (100 + su) * SU, to="dept"))
     path = tmp_path / "debt"
     dumps.export_csv(bank, str(path))
-    assert f"test1,0,2027-01-01,allocation,year 1,,,{su}\r\n" in path.read_bytes().decode()
+    assert f"test1,0,2027-01-01,allocation,year 1,,,{su},\r\n" in path.read_bytes().decode()
     assert plan_import(bank, str(path), reason="").differences == []
     other = another(bank, tmp_path)
     plan = plan_import(other, str(path), reason="")
@@ -620,6 +622,28 @@ def test_a_grant_of_the_hour_that_comes_twice_is_one_grant(
     other = another(bank, tmp_path)
     applying.apply(other, plan_import(other, str(path), reason=""), dry_run=False)
     assert exported(other, tmp_path) == exported(bank, tmp_path)
+
+
+def test_a_file_of_a_site_in_another_zone_is_refused(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    use_zone("Europe/Berlin")
+    give(bank, "test1", 5, FEB, MAR)
+    path = tmp_path / "berlin"
+    dumps.export_csv(bank, str(path))
+    assert path.read_text().splitlines()[-1].endswith(",Europe/Berlin")
+    assert plan_import(bank, str(path), reason="").differences == []
+    # In this zone a day begins at another instant.
+    use_zone("UTC")
+    with pytest.raises(InputError, match="line 3: zone 'Europe/Berlin': times are read in UTC"):
+        plan_import(bank, str(path), reason="")
+
+
+def test_the_machines_own_zone_has_one_name_all_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TZ")
+    monkeypatch.setattr(time, "tzname", ("CET", "CEST"))
+    assert zone_name() == "CET/CEST"
 
 
 # -- dumps -------------------------------------------------------------------------------------

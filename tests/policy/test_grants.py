@@ -13,6 +13,7 @@ from bank.policy.grants import COLUMNS, GrantLine, Span, Times, read, text
 SU = 3600
 OLD_HEAD = "account,su,start,kind,reason\r\n"
 HEAD = "account,su,start,kind,reason,end,carry,owed\r\n"
+NEW_HEAD = "account,su,start,kind,reason,end,carry,owed,zone\r\n"
 DAY = 86_400_000_000
 # 2027-01-01.
 NOW = 20_819 * DAY
@@ -30,7 +31,7 @@ def write_day(at: int) -> str:
     return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%d")
 
 
-DAYS = Times(read_day, write_day)
+DAYS = Times(read_day, write_day, lambda: "UTC")
 
 
 def read_now(content: str) -> list[GrantLine]:
@@ -85,12 +86,12 @@ def test_grants_look_as_a_person_would_write_them() -> None:
         GrantLine("owing", -SU, "", "2022-04-09"),
     ]
     assert text(found, DAYS) == (
-        HEAD
-        + 'physics,100.5,2022-04-08,allocation,"call ""2"", first",,,\r\n'
-        + "physics,50,2027-01-01,INCITE,,2027-02-01,10,\r\n"
-        + "biology,-1,2022-04-09,allocation,,,,\r\n"
+        NEW_HEAD
+        + 'physics,100.5,2022-04-08,allocation,"call ""2"", first",,,,\r\n'
+        + "physics,50,2027-01-01,INCITE,,2027-02-01,10,,UTC\r\n"
+        + "biology,-1,2022-04-09,allocation,,,,,\r\n"
         # Not -1, which is unlimited.
-        + "owing,0,2022-04-09,allocation,,,,1\r\n"
+        + "owing,0,2022-04-09,allocation,,,,1,\r\n"
     )
 
 
@@ -99,7 +100,14 @@ def test_what_other_programs_save_is_read() -> None:
     assert read_now(content) == [GrantLine("physics", 10_000 * SU, "x", "2022-04-08")]
 
 
-@pytest.mark.parametrize("columns", ["end", "end,carry", "owed", "carry,owed,end"])
+def test_times_of_another_zone_are_refused_and_not_read_as_others() -> None:
+    line = "a,10,2027-01-01,INCITE,,2027-02-01,,,"
+    assert read_now(f"{NEW_HEAD}{line}UTC\n") == read_now(f"{NEW_HEAD}{line}\n")
+    with pytest.raises(InputError, match="line 2: zone 'Europe/Berlin': times are read in UTC"):
+        read_now(f"{NEW_HEAD}{line}Europe/Berlin\n")
+
+
+@pytest.mark.parametrize("columns", ["end", "end,carry", "owed", "carry,owed,end", "zone"])
 def test_each_column_that_has_come_since_may_be_there_or_not(columns: str) -> None:
     rest = "," * columns.count(",")
     content = f"account,su,start,kind,reason,{columns}\na,10,2022-04-08,allocation,,{rest}\n"
