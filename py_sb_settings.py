@@ -11,7 +11,8 @@
 # 'slurm_bank.py migrate' makes it.
 DATABASE = '/var/lib/slurm_bank/slurm_bank.db'
 
-# One line of JSON for each change of the books, with the newest digests; '' for no log.
+# One line of JSON for each change of the books, with the newest digests and the path of DATABASE,
+# so that several banks may write the same file; '' for no log.
 LOGFILE = '/var/log/slurm_bank/slurm_bank.log'
 
 # A directory for copies of what ordinary users may see: each pass writes one for each user, which

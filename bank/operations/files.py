@@ -66,6 +66,11 @@ def newest(found: Iterable[Account]) -> dict[str, dict[str, str]]:
     }
 
 
+def database_name(bank: Bank) -> str:
+    """Return what the log calls the database: several banks may write the same log."""
+    return os.path.realpath(bank.settings.database)
+
+
 def log(bank: Bank, event: str, **fields: object) -> None:
     """Append one line to the log: what was written, by whom, with the newest digests.
 
@@ -74,14 +79,17 @@ def log(bank: Bank, event: str, **fields: object) -> None:
     path = bank.settings.logfile
     if not path:
         return
-    line = (
-        json.dumps({"at": utc_text(bank.clock()), "event": event, "actor": bank.actor, **fields})
-        + "\n"
-    )
+    said = {
+        "at": utc_text(bank.clock()),
+        "event": event,
+        "actor": bank.actor,
+        "database": database_name(bank),
+        **fields,
+    }
     try:
         descriptor = _open(bank, path, os.O_WRONLY | os.O_APPEND)
         try:
-            os.write(descriptor, line.encode())
+            os.write(descriptor, f"{json.dumps(said)}\n".encode())
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from bank.errors import InputError, NotPermitted, Refusal, StoreError
 from bank.ledger.proof import Found
 from bank.operations.bank import Bank
-from bank.operations.files import log, newest, only_one
+from bank.operations.files import database_name, log, newest, only_one
 from bank.operations.periods import is_held_by_hand
 from bank.store import accounts, copies, proof
 from bank.store.accounts import Account
@@ -62,7 +62,7 @@ def verify(bank: Bank, tell: Tell | None = None) -> list[str]:
         file = pool.submit(_file_problems, bank.database)
         with reading(bank.database) as reader:
             found = list(proof.book_problems(reader, bank.database, tell or tell_nobody))
-            found += _log_problems(reader, bank.settings.logfile, log_bytes)
+            found += _log_problems(bank, reader, log_bytes)
     return [*file.result(), *found]
 
 
@@ -75,34 +75,36 @@ def _size(path: str) -> int:
     return os.stat(path).st_size if path and os.path.exists(path) else 0
 
 
-def _log_problems(reader: Reader, path: str, size: int) -> Iterator[str]:
+def _log_problems(bank: Bank, reader: Reader, size: int) -> Iterator[str]:
     """Yield the chains that end before what was logged of them, or have another digest there.
 
     A chain that was cut off, or computed again from the start, agrees with itself; it does not
     agree with what was logged while it grew.
 
     Args:
+        bank: names the log.
         reader: the database.
-        path: the log.
-        size: bytes of it that were there before the database was read.
+        size: bytes of the log that were there before the database was read.
     """
     if not size:
         return
+    path, database = bank.settings.logfile, database_name(bank)
     found = Found()
-    for line in _lines(path, _since_restore(path, size), size):
-        for table, name, seq, digest in _heads(line):
+    for line in _lines(path, _since_restore(path, size, database), size):
+        for table, name, seq, digest in _heads(_event(line, database)):
             if seq and proof.head_at(reader, table, name, seq) != digest:
                 what = "was logged with another digest: the chain was cut off or computed again"
                 found.say(f"account {name}", table, what, f"{table} {seq}")
     yield from found.told()
 
 
-def _since_restore(path: str, size: int) -> int:
+def _since_restore(path: str, size: int, database: str) -> int:
     """Return where in the log the last restore is: what came after the backup went on purpose."""
     start = at = 0
     for line in _lines(path, 0, size):
-        if b'"restore' in line and _event(line).get("event") in ("restore", "restore_failed"):
-            start = at
+        if b'"restore' in line:
+            event = _event(line, database).get("event")
+            start = at if event in ("restore", "restore_failed") else start
         at += len(line)
     return start
 
@@ -121,23 +123,26 @@ def _lines(path: str, start: int, end: int) -> Iterator[bytes]:
         ) from error
 
 
-def _heads(line: bytes) -> Iterator[tuple[str, str, int, str]]:
+def _heads(event: Mapping[str, Any]) -> Iterator[tuple[str, str, int, str]]:
     """Yield table, account, number and digest of each end of a chain that a line names."""
-    event = _event(line)
     for key, table in _CHAINS.items():
         for name, head in event.get(key, {}).items():
             seq, _, digest = head.partition(":")
             yield table, name, int(seq), digest
 
 
-def _event(line: bytes) -> dict[str, Any]:
-    """Return what a line of the log says, nothing where it is not one of the bank's."""
+def _event(line: bytes, database: str) -> dict[str, Any]:
+    """Return what a line of the log says of a database, nothing where it is not of that.
+
+    Lines of older versions do not say of which they are: they are taken to be of this one.
+    """
     try:
         event = json.loads(line)
     except ValueError:
         # The predecessor's lines, or a line cut off by a full disk.
         return {}
-    return event if isinstance(event, dict) else {}
+    is_ours = isinstance(event, dict) and event.get("database", database) == database
+    return event if is_ours else {}
 
 
 # What a line of the log names, and the table that has it.
