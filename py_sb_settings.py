@@ -19,7 +19,8 @@ LOGFILE = '/var/log/slurm_bank/slurm_bank.log'
 # only that user can read, of the accounts that the user belongs to. So everybody may ask for
 # 'balance' and the like without any right on DATABASE. Such as '/var/lib/slurm_bank_published', on
 # a file system with ACLs, and its directory must be one that everybody may pass through; '' for
-# none. Where it is set, this file must be readable by all.
+# none. Where it is set, this file must be readable by all. Copies stay when it is set to '' again,
+# and their users can still open them: remove the directory then.
 PUBLISHED = ''
 
 # Name of the table in DATABASE that other programs may read: one row an account, whole SUs.

@@ -7,6 +7,7 @@ from importlib import import_module
 from bank.cli.arguments import Arguments, read_arguments
 from bank.cli.output import (
     close_output,
+    counted,
     forget_output,
     open_output,
     print_error,
@@ -89,13 +90,20 @@ _FOR_EVERYBODY = {
 }
 
 
+# How old a copy is is said in days from here on.
+_HOURS_SAID = 48
+
+
 def _as_reader(bank: Bank) -> Bank:
     """Return the bank as whoever asks may see it, and say as of when where that is a copy."""
     from bank.operations.reader import as_reader
 
     seen, as_of = as_reader(bank)
     if as_of is not None:
-        say_beside(f"as of {as_of}")
+        hours = as_of.age_seconds // 3600
+        ago = counted(hours, "hour") if hours < _HOURS_SAID else counted(hours // 24, "day")
+        late = f", {ago} ago: no pass has brought it up to date since" if hours > 0 else ""
+        say_beside(f"as of {as_of.at}{late}")
     return seen
 
 

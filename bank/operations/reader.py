@@ -1,6 +1,7 @@
 """Who asks: whoever can read the books sees the books, everybody else a copy that a pass made."""
 
 import os
+from typing import NamedTuple
 
 from bank.errors import NotPermitted
 from bank.operations.bank import Bank
@@ -9,7 +10,19 @@ from bank.operations.bank import Bank
 SUFFIX, AS_OF = ".db", "as_of"
 
 
-def as_reader(bank: Bank) -> tuple[Bank, str | None]:
+class AsOf(NamedTuple):
+    """When a copy was true.
+
+    Attributes:
+        at: as people read it.
+        age_seconds: how long ago that is, below 0 where a clock was set back.
+    """
+
+    at: str
+    age_seconds: int
+
+
+def as_reader(bank: Bank) -> tuple[Bank, AsOf | None]:
     """Return the bank as whoever asks may see it.
 
     Returns:
@@ -30,12 +43,21 @@ def as_reader(bank: Bank) -> tuple[Bank, str | None]:
     if not os.access(path, os.R_OK):
         raise nothing
     try:
-        with open(f"{directory}/{AS_OF}", encoding="ascii") as file:
-            as_of = file.read()
-    except OSError as error:
-        # A first pass that was killed has written copies, and not yet of when they are.
+        as_of = _as_of(bank, f"{directory}/{AS_OF}")
+    except (OSError, ValueError) as error:
+        # A first pass that was killed has written copies, and not yet of when they are; and what a
+        # machine that lost its power had not on its disk yet, is empty.
         raise nothing from error
     return bank._replace(settings=bank.settings._replace(database=path)), as_of
+
+
+def _as_of(bank: Bank, path: str) -> AsOf:
+    # Loaded here, because who reads the books has no need of it.
+    from datetime import datetime
+
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    return AsOf(text, bank.clock() // 1_000_000 - int(datetime.fromisoformat(text).timestamp()))
 
 
 def is_copy(bank: Bank) -> bool:

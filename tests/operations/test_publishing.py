@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import pwd
+import re
 import sqlite3
 import stat
 from pathlib import Path
@@ -23,7 +24,7 @@ from bank.operations import (
     transfers,
     upkeep,
 )
-from bank.operations.bank import Bank
+from bank.operations.bank import Bank, microseconds_now, utc_text
 from bank.operations.commands import Command
 from bank.operations.enforcement import run_pass
 from bank.settings import Settings
@@ -225,8 +226,35 @@ def test_as_of_is_said_beside_the_answer_and_is_of_the_last_pass(site: Site) -> 
     assert site.asks(ADA, "balance").err == "slurm_bank: as of 2033-05-18T03:33:20Z\n"
 
 
-def test_a_copy_of_an_unknown_time_is_as_none(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (0.9, ""),
+        (1, ", 1 hour ago: no pass has brought it up to date since"),
+        (47.9, ", 47 hours ago: no pass has brought it up to date since"),
+        (7 * 24 + 1, ", 7 days ago: no pass has brought it up to date since"),
+    ],
+)
+def test_a_copy_that_is_old_says_how_old(site: Site, hours: float, said: str) -> None:
+    as_of = utc_text(microseconds_now() - int(hours * 3_600_000_000))
+    (site.published / "as_of").write_text(as_of)
+    ended = site.asks(ADA, "balance", "proj")
+    assert (ended.status, ended.err) == (0, f"slurm_bank: as of {as_of}{said}\n")
+
+
+def test_nobody_is_told_from_copies_once_nothing_is_published(site: Site) -> None:
+    text = site.settings.read_text()
+    site.settings.write_text(re.sub("^PUBLISHED = .*$", "PUBLISHED = ''", text, flags=re.MULTILINE))
+    assert site.copy_of(ADA).exists()
+    ended = site.asks(ADA, "balance")
+    assert (ended.status, ended.out) == (77, "")
+
+
+@pytest.mark.parametrize("as_of", [None, "", "2026-11-2"])
+def test_a_copy_of_an_unknown_time_is_as_none(site: Site, as_of: str | None) -> None:
     (site.published / "as_of").unlink()
+    if as_of is not None:
+        (site.published / "as_of").write_text(as_of)
     ended = site.asks(ADA, "balance")
     assert (ended.status, ended.out) == (77, "")
     assert "nothing is published for you" in ended.err
