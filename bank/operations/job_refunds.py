@@ -15,7 +15,7 @@ from bank.operations.following import enforce_soon
 from bank.operations.job_costs import CostedRun, find_job
 from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
 from bank.operations.looking import describe, describe_soon
-from bank.operations.metering import read_meters
+from bank.operations.metering import Result, book_rehearsed, read_meters
 from bank.policy import refunds
 from bank.policy.metering import EDGE_SECONDS
 from bank.policy.refunds import Use
@@ -54,12 +54,14 @@ class Order(NamedTuple):
         read_at: when its meters were last read, UTC microseconds.
         reason: free text.
         key: the key that the command was given.
+        unbooked: what a dry run has read there, None where it was booked.
     """
 
     cluster: Cluster
     read_at: int
     reason: str = ""
     key: str | None = None
+    unbooked: Result | None = None
 
 
 class Refund(NamedTuple):
@@ -95,7 +97,7 @@ def refund_job(bank: Bank, command: JobCommand) -> dict[str, Any]:
     if answer is None:
         cluster, runs = find_job(bank, command.job, command.cluster)
         _refuse_unclear(command.job, cluster, runs)
-        order = Order(cluster, read_now(bank, cluster, dry_run=command.dry_run))
+        order = read_now(bank, cluster, dry_run=command.dry_run)
         order = order._replace(reason=command.reason, key=command.key)
         answer = _post(bank, command, request, order, runs)
     if command.dry_run:
@@ -128,13 +130,13 @@ def _refuse_unclear(name: str, cluster: Cluster, runs: Sequence[CostedRun]) -> N
         )
 
 
-def read_now(bank: Bank, cluster: Cluster, *, dry_run: bool) -> int:
-    """Book what was used on a cluster until now; return as of when, in UTC microseconds."""
+def read_now(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Order:
+    """Book what was used on a cluster until now, as an order needs it."""
     with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
         result = read_meters(bank, cluster, dry_run=dry_run)
     for note in result.notes:
         bank.warn(note)
-    return result.state.asked_at
+    return Order(cluster, result.state.asked_at, unbooked=result if dry_run else None)
 
 
 def _post(
@@ -217,6 +219,8 @@ def refund_runs(
     cluster = order.cluster.name
     before = job_refunds.find_refunds(writer, cluster, [run.job.db_index for run in runs])
     names = sorted({run.job.account for run in runs})
+    if order.unbooked is not None:
+        book_rehearsed(bank, writer, order.cluster, order.unbooked, names)
     known = accounts.find_many(writer, names)
     places = meters.find_places(writer, cluster)
     uses = {

@@ -17,7 +17,7 @@ from bank.operations.clusters import (
     refuse_changed,
 )
 from bank.operations.files import log, only_one
-from bank.operations.grant_dates import Turned, both_turned, turn_all
+from bank.operations.grant_dates import Turned, both_turned, turn, turn_all
 from bank.operations.meter_plan import (
     Booked,
     Known,
@@ -50,6 +50,8 @@ class Result(NamedTuple):
         state: what is now known of the cluster, and as of when.
         by_user: billing-seconds booked, by account and user.
         turned: what came of the dates of grants; that is of no single cluster.
+        known: what was on record before.
+        plan: all that was written, or that a dry run would have.
     """
 
     slurm: Associations
@@ -59,6 +61,8 @@ class Result(NamedTuple):
     state: ClusterState
     by_user: dict[tuple[str, str], int]
     turned: Turned
+    known: Known
+    plan: Plan
 
 
 def read_all_meters(bank: Bank, *, dry_run: bool = False) -> None:
@@ -110,8 +114,28 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
             for one in booked:
                 whose = (name, one.reading.user)
                 by_user[whose] = by_user.get(whose, 0) + one.reading.booked
-        return Result(observed.slurm, banked, charged, plan.notes, plan.state, by_user, turned)
+        return Result(
+            *(observed.slurm, banked, charged, plan.notes, plan.state, by_user, turned),
+            *(known, plan),
+        )
     raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
+
+
+def book_rehearsed(
+    bank: Bank, writer: Writer, cluster: Cluster, result: Result, names: Sequence[str]
+) -> None:
+    """Book what a dry run has read of accounts, in a transaction that will be taken back.
+
+    So what is rehearsed next finds the books as it would find them.
+
+    Raises:
+        Busy: somebody else has booked it meanwhile.
+    """
+    turn(bank, writer, names, at=result.state.asked_at)
+    try:
+        _write_slice(bank, writer, cluster, result.known, result.plan, names)
+    except Overlap as error:
+        raise Busy(f"others have booked readings of cluster {cluster.name}: try again") from error
 
 
 def _refuse_other_source(bank: Bank, cluster: Cluster, known: Known) -> None:

@@ -107,7 +107,7 @@ def plan_refunds(bank: Bank, outage: Outage, *, dry_run: bool) -> Plan:
                 f" that name then; it has {listed(sorted(known))}"
             )
         found = [one for one, nodes in zip(found, there, strict=True) if nodes & wanted]
-    order = Order(cluster, read_now(bank, cluster, dry_run=dry_run), outage.reason)
+    order = read_now(bank, cluster, dry_run=dry_run)._replace(reason=outage.reason)
     return Plan(order, sorted(found, key=_by_account), start_at, end_at, outage.nodes)
 
 

@@ -1,14 +1,17 @@
 """What a job cost is given back: at most that, at most what stands as used, and once."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from bank.errors import Busy, InputError, Refusal
-from bank.operations import movements, outage_refunds
+from bank.operations import grants, job_refunds, movements, outage_refunds
 from bank.operations.bank import Bank
+from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
+from bank.operations.metering import Result, read_meters
 from bank.operations.outage_refunds import Outage
 from bank.store.connect import reading
 from tests.fake_slurm import FakeSlurm
@@ -264,6 +267,49 @@ def test_a_dry_run_says_it_and_does_nothing(jobs: Jobs) -> None:
     assert jobs.refund("7")["refund_su"] == "1"
 
 
+def test_a_dry_run_counts_what_no_pass_has_booked_yet(jobs: Jobs, fake: FakeSlurm) -> None:
+    jobs.ran("7")
+    enforce(jobs.bank)
+    # What ran since is in the meter and not in the books; part of it was lost.
+    jobs.ran("8", start=jobs.now + SU, counted=1000)
+    jobs.now += 3 * SU
+    rehearsed = jobs.refund("8", dry_run=True)
+    assert (rehearsed["refund_billing_seconds"], rehearsed["is_dry_run"]) == (1000, True)
+    assert jobs.used() == SU
+    jobs.agrees()
+    done = jobs.refund("8")
+    assert rehearsed == {**done, "is_dry_run": True}
+    # A stranger is none of the bank's in a dry run either.
+    jobs.ran("9", account="test1", association=fake.add_user("test1"))
+    assert jobs.window(START, jobs.now, dry_run=True)["runs"][-1]["code"] == "no_such_account"
+
+
+def test_a_dry_run_ends_grants_that_are_due_before_it_refunds(jobs: Jobs) -> None:
+    jobs.ran("7")
+    enforce(jobs.bank)
+    start, end = ((jobs.now + hours * SU) * 1_000_000 for hours in (0, 1))
+    grants.grant(jobs.bank, Command("grant", "proj", SU, start_at=start, end_at=end, force=True))
+    jobs.ran("8", start=jobs.now + 1)
+    jobs.now += 3 * SU // 2
+    rehearsed = jobs.refund("8", dry_run=True)
+    assert rehearsed == {**jobs.refund("8"), "is_dry_run": True}
+    jobs.agrees()
+
+
+def test_a_dry_run_that_was_overtaken_says_so(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.ran("7")
+
+    def overtaken(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Result:
+        result = read_meters(bank, cluster, dry_run=dry_run)
+        enforce(bank)
+        return result
+
+    monkeypatch.setattr(job_refunds, "read_meters", overtaken)
+    monkeypatch.setattr(job_refunds, "only_one", lambda *_, **__: nullcontext())
+    with pytest.raises(Busy, match="others have booked readings of cluster fake: try again"):
+        jobs.refund("7", dry_run=True)
+
+
 # -- outages ----------------------------------------------------------------------------
 
 
@@ -361,9 +407,9 @@ def test_accounts_that_the_bank_does_not_know_are_listed(jobs: Jobs, fake: FakeS
 
 
 def test_a_rehearsed_outage_does_nothing(jobs: Jobs) -> None:
+    # No pass has booked it yet.
     jobs.ran("1")
-    enforce(jobs.bank)
     done = jobs.window(START, START + 1, dry_run=True)
     assert (done["refund_billing_seconds"], done["is_dry_run"]) == (SU, True)
-    assert jobs.used() == SU
+    assert jobs.used() == 0
     assert jobs.window(START, START + 1)["refund_billing_seconds"] == SU
