@@ -50,10 +50,23 @@ def _refund_job(bank: Bank, arguments: Arguments, job: str) -> int:
     if len(answer["runs"]) > 1:
         print_table(_COLUMNS, answer["runs"])
     print_line(_said_of_job(answer))
+    _print_factors(answer)
     for state in answer["accounts"]:
         if state["is_open"]:
             print_line(f"{has_sus(state)}, {state['used_su']} used")
     return 0
+
+
+def _print_factors(answer: dict[str, Any]) -> None:
+    """Say which factors of now runs are priced with, where that makes a difference."""
+    factors = {
+        run["qos"]: run["usage_factor"]
+        for run in answer["runs"]
+        if run["cost_billing_seconds"] and run["usage_factor"] != "1"
+    }
+    if factors:
+        told = ", ".join(f"{qos} {factor}" for qos, factor in sorted(factors.items()))
+        print_line(f"priced with UsageFactors of now, because Slurm keeps no earlier ones: {told}")
 
 
 def _said_of_job(answer: dict[str, Any]) -> str:
@@ -122,6 +135,7 @@ def _print_window(done: dict[str, Any]) -> None:
         f" {done['end']}, at a cost of {done['cost_su']} SUs; {done['refund_su']} SUs for"
         f" {counted(_count(done), 'job')}"
     )
+    _print_factors(done)
     if any(one["code"] == "not_used_now" for one in done["runs"]):
         print_line(
             "what is not on record as used now was settled by a period that is over, or never"

@@ -18,6 +18,7 @@ from bank.operations.looking import describe, describe_soon
 from bank.operations.metering import Result, book_rehearsed, read_meters
 from bank.policy import refunds
 from bank.policy.metering import EDGE_SECONDS
+from bank.policy.quotes import decimal
 from bank.policy.refunds import Use
 from bank.store import accounts, job_refunds, meters
 from bank.store.accounts import Account
@@ -333,7 +334,7 @@ def describe_refunds(done: Sequence[Refund]) -> dict[str, Any]:
 
 
 def _described(one: Refund) -> dict[str, Any]:
-    job, cost = one.run.job, one.run.cost
+    job, cost, rate = one.run.job, one.run.cost, one.run.rate
     return {
         "job": job.shown_id,
         "job_index": job.db_index,
@@ -341,6 +342,9 @@ def _described(one: Refund) -> dict[str, Any]:
         "user": job.user,
         "nodes": job.node_list,
         "state": job.state,
+        "qos": job.qos,
+        # As it is now: Slurm keeps no earlier one.
+        "usage_factor": None if rate is None else decimal(rate.factor),
         "start": utc_text(one.run.began_at * _MICROSECONDS),
         "end": None if job.ended_at is None else utc_text(job.ended_at * _MICROSECONDS),
         "cost_su": None if cost is None else format_su(cost),

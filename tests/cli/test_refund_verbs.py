@@ -49,6 +49,22 @@ def test_a_job_for_programs(command: Command, ran: FakeSlurm) -> None:
     assert refused["error"]["code"] == "already_refunded"
 
 
+def test_a_factor_that_slurm_may_have_changed_since_is_named(
+    command: Command, ran: FakeSlurm
+) -> None:
+    said = "priced with UsageFactors of now, because Slurm keeps no earlier ones: double 2"
+    ran.sacct = ran.sacct.replace("|normal|COMPLETED", "|double|COMPLETED", 1)
+    window = ("refund", "--window", "2020-01-01", "2100-01-01", "--dry-run")
+    assert command(*window).out.splitlines()[4] == said
+    factors = [
+        (run["qos"], run["usage_factor"])
+        for run in json.loads(command(*window, "--json").out)["runs"]
+    ]
+    assert factors == [("double", "2"), ("normal", "1")]
+    assert said not in command("refund", "--job", "8").out
+    assert command("refund", "--job", "7").out.splitlines()[1] == said
+
+
 def test_an_outage_is_shown_and_asked_for(command: Command, ran: FakeSlurm) -> None:
     del ran
     window = ("refund", "--window", "2020-01-01", "2100-01-01")
