@@ -12,7 +12,7 @@ from bank.operations.files import log, newest
 from bank.operations.periods import deposit_drafts
 from bank.operations.slices import slices
 from bank.slurm.assoc_mgr import Associations
-from bank.store import accounts, grants, meters, read
+from bank.store import accounts, grants, meters, read, user_limits
 from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.grants import ENDING, IN_FORCE, OVER, PROMISED, Grant
 from bank.store.post import post
@@ -141,6 +141,8 @@ def begin(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     now = bank.clock()
     found = payers(writer, standing)
     paid = dict(found.parts)
+    if _begins_period(writer, standing):
+        user_limits.begin_period(writer, standing.account.account_id)
     for other in found.living:
         if other.is_paying:
             after = other._replace(paid=paid.get(other.grant_id, 0))
@@ -152,6 +154,22 @@ def begin(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
     post(writer, drafts, now=now)
     what = f"account {grant.account}: grant {grant.grant_id} of {format_su(grant.promised)} SUs"
     return [f"{what} is in force until before {day_text(grant.end_at)}"]
+
+
+def _begins_period(reader: Reader, standing: Standing) -> bool:
+    """Tell whether what starts now begins a period, for limits of users.
+
+    It does where an account has nothing but grants with dates, and those that it had have ended.
+    While one is in force another begins none, or each would let users use their limits once more.
+    """
+    account = standing.account
+    every = grants.find_all(reader, account.account_id)
+    if account.is_unlimited or any(one.granted for one in every if not one.is_dated):
+        return False
+    dated = [one for one in every if one.is_dated]
+    return any(one.state in (ENDING, OVER) for one in dated) and not any(
+        one.state == IN_FORCE for one in dated
+    )
 
 
 class _Ended(NamedTuple):

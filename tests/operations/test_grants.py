@@ -25,6 +25,7 @@ from bank.operations import (
     transfers,
     upkeep,
     usage,
+    user_limits,
 )
 from bank.operations.bank import Bank, use_zone
 from bank.operations.commands import Command
@@ -1330,6 +1331,71 @@ def test_a_refusal_says_from_when_on_the_parent_has_more(bank: Bank) -> None:
         do(bank, "add", "proj", 100)
     with pytest.raises(Refusal, match=r"dept .* has 500, and 700 from 2027-03-01 on: give dept"):
         give(bank, "proj", 501, FEB, APR)
+
+
+# -- limits of users ----------------------------------------------------------------------------
+
+
+def users(bank: Bank) -> list[tuple[str, str]]:
+    """Return who of test1 has a limit and what of it is used, when the books agree."""
+    assert not upkeep.verify(bank)
+    return [(one["user"], one["used_su"]) for one in looking.balance(bank, "test1")[0]["users"]]
+
+
+def test_next_years_grant_lets_users_use_their_limits_again(
+    bank: Bank, fake: FakeSlurm, meter: int, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 500, JAN, FEB)
+    give(bank, "test1", 500, FEB, MAR)
+    user_limits.limit_user(bank, Command("limit_user", "test1", 100 * SU, user="ada"))
+    go(JAN + HOUR, 100)
+    go(FEB - 1)
+    assert (users(bank), bool(fake.user_limits[meter])) == ([("ada", "100")], True)
+    bank.clock.now = FEB  # type: ignore[attr-defined]
+    assert run_pass(bank, dry_run=True).passes[0].users.released == [("test1", "ada")]
+    go(FEB)
+    assert (users(bank), bool(fake.user_limits[meter])) == ([("ada", "0")], False)
+    go(FEB + HOUR, 30)
+    assert users(bank) == [("ada", "30")]
+
+
+def test_a_grant_beside_another_lets_nobody_use_a_limit_again(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 500, JAN, FEB, carry_percent=100)
+    give(bank, "test1", 50, JAN + 2 * HOUR, MAR)
+    go(JAN + HOUR, 60)
+    user_limits.limit_user(bank, Command("limit_user", "test1", 100 * SU, user="ada"))
+    go(JAN + 2 * HOUR)
+    assert users(bank) == [("ada", "60")]
+    # Nor what is carried over, or given, while another one is in force.
+    give(bank, "test1", 500, FEB, APR)
+    go(FEB)
+    assert users(bank) == [("ada", "60")]
+    go(APR)
+    give(bank, "test1", 1, APR, APR + HOUR)
+    assert users(bank) == [("ada", "0")]
+
+
+@pytest.mark.parametrize("su", [1, None])
+def test_where_something_has_no_end_periods_are_those_of_that(
+    bank: Bank, go: Go, su: float | None
+) -> None:
+    do(bank, "insert", "test1", su)
+    give(bank, "test1", 500, JAN, FEB)
+    give(bank, "test1", 500, FEB, MAR)
+    user_limits.limit_user(bank, Command("limit_user", "test1", 100 * SU, user="ada"))
+    go(JAN + HOUR, 60)
+    go(FEB)
+    assert users(bank) == [("ada", "60")]
+
+
+def test_what_was_used_before_the_first_grant_counts_for_the_user_too(bank: Bank, go: Go) -> None:
+    do(bank, "insert", "test1", 0)
+    go(JAN + HOUR, 12)
+    give(bank, "test1", 500, JAN, FEB)
+    user_limits.limit_user(bank, Command("limit_user", "test1", 100 * SU, user="ada"))
+    assert users(bank) == [("ada", "12")]
 
 
 # -- what a reading of the whole has found ------------------------------------------------------
