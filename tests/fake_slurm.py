@@ -108,8 +108,10 @@ class FakeSlurm:
         # What sacct and squeue answer, one job a line.
         self.sacct = ""
         self.squeue = ""
-        # What squeue answers `explain`, which asks for more of each job.
+        # What squeue answers where more is asked of each job; "" is one job of each account of
+        # which something runs, begun at that many seconds since 1970, or at 0.
         self.waiting = ""
+        self.began: dict[str, int] = {}
         self.jobs_kept = "NONE"
 
     def add_account(self, name: str, parent: str = "root") -> None:
@@ -159,9 +161,17 @@ class FakeSlurm:
         if argv == ["sdiag"]:
             return "DBD Agent queue size: 0\n"
         if argv[0] in ("sacct", "squeue"):
-            of_jobs = self.waiting if "-O" in argv else self.squeue
+            of_jobs = (self.waiting or self._jobs()) if "-O" in argv else self.squeue
             return _asked(self.sacct, argv) if argv[0] == "sacct" else of_jobs
         return self._shape(argv)
+
+    def _jobs(self) -> str:
+        row = "1,1,RUNNING,ada,normal,normal,1:00:00,{began},1,cpu=1,,,,None,{name},\n"
+        return "".join(
+            row.format(began=self.began.get(name, 0), name=name).replace(",", "\x1f")
+            for name, minutes in self.running.items()
+            if minutes
+        )
 
     def _shape(self, argv: list[str]) -> str:
         """Answer what decides how much jobs get and cost, and for whom they count."""

@@ -12,7 +12,7 @@ from bank.errors import (
     NotConfirmed,
 )
 from bank.ledger.names import is_plain, listed
-from bank.operations import dates, limits, notices, user_holds
+from bank.operations import dates, ending, limits, notices, user_holds
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, Failure, failure, find_clusters, left_behind
 from bank.operations.dates import Dates
@@ -145,6 +145,7 @@ def run_pass(
         found = find_clusters(bank)
         left = left_behind(bank, found, dry_run=dry_run) if only is None else []
         failures = list(found.failures)
+        first_starts = ending.ask_first_starts(bank, found.reached)
         looks: list[tuple[Cluster, Result]] = []
         for cluster in found.reached:
             # What one cluster cannot do must not keep the others from being held.
@@ -155,6 +156,12 @@ def run_pass(
         # Whoever an unknown account may count for on a cluster that was not read is not known.
         if bank.settings.unknown_accounts == "allocate" and only is None and not failures:
             looks = allocate(bank, looks, failures, dry_run=dry_run)
+        if looks and first_starts is not None and not failures:
+            cluster, result = looks[-1]
+            at = result.state.asked_at
+            over = ending.end_unkept(bank, first_starts, at=at, dry_run=dry_run)
+            turned = both_turned(result.turned, over)
+            looks[-1] = (cluster, result._replace(turned=turned))
         # Where nothing could be read nothing is decided, not even from the books.
         dated = Dates({}, [], {}, [])
         if looks:

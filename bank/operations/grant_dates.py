@@ -20,7 +20,7 @@ from bank.store.read import Standing
 
 # Accounts of which grants are started and ended in one transaction. One takes 2 to 3 ms, and nobody
 # is to wait long for the lock where a year begins for all.
-_AT_ONCE = 50
+AT_ONCE = 50
 # The kind of a grant that takes what another one had left at its end.
 CARRY_OVER = "carry-over"
 
@@ -58,14 +58,14 @@ def turn_all(
     with reading(bank.database) as reader:
         due = dict.fromkeys(grant.account for grant in grants.find_due(reader, at))
     turned = Turned([], {})
-    for some in slices(list(due), at_once=_AT_ONCE):
+    for some in slices(list(due), at_once=AT_ONCE):
         with writing(bank.database, dry_run=dry_run) as writer:
             _keep_for_jobs(writer, cluster, slurm, some)
             before = accounts.find_many(writer, some)
             said = turn(bank, writer, some, at=at)
             after = accounts.find_many(writer, some)
             if dry_run:
-                turned.rehearsed.update(_rehearsed(writer, some))
+                turned.rehearsed.update(rehearsed(writer, some))
         changed = [account for name, account in after.items() if account != before[name]]
         if changed and not dry_run:
             log(bank, "grants", notes=said, **newest(changed))
@@ -87,9 +87,10 @@ def _keep_for_jobs(writer: Writer, cluster: str, slurm: Associations, names: Ite
     meters.raise_running(writer, cluster, running)
 
 
-def _rehearsed(
+def rehearsed(
     reader: Reader, names: Iterable[str]
 ) -> Iterator[tuple[str, tuple[Standing, list[Grant]]]]:
+    """Yield accounts with where they stand and their living grants, as `Turned` has them."""
     for name in names:
         standing = read.standing(reader, name)
         if standing is not None:
@@ -110,9 +111,9 @@ def turn(bank: Bank, writer: Writer, names: Iterable[str], *, at: int) -> list[s
         assert account is not None
         for grant in grants.find_living(writer, account.account_id):
             if grant.state == ENDING:
-                notes += _end(bank, writer, grant)
+                notes += end_grant(bank, writer, grant)
         while (grant_due := _next_due(writer, account.account_id, at)) is not None:
-            act = begin if grant_due.state == PROMISED else _end
+            act = begin if grant_due.state == PROMISED else end_grant
             notes += act(bank, writer, grant_due)
     accounts.show(writer, bank.database, turned)
     return notes
@@ -183,7 +184,7 @@ class _Ended(NamedTuple):
     end: End
 
 
-def _ended(reader: Reader, grant: Grant) -> _Ended:
+def _ended(reader: Reader, grant: Grant, *, is_kept: bool) -> _Ended:
     standing = read.standing(reader, grant.account)
     assert standing is not None
     found = payers(reader, standing)
@@ -195,17 +196,23 @@ def _ended(reader: Reader, grant: Grant) -> _Ended:
         if other.state == ENDING and _by_end(other) < _by_end(grant)
     )
     its = paid.get(grant.grant_id, 0)
-    set_aside = standing.set_aside - kept
+    set_aside = standing.set_aside - kept if is_kept else 0
     end = at_end(grant.granted - its, set_aside=set_aside, carry_percent=grant.carry_percent)
     return _Ended(standing, its, end)
 
 
-def _end(bank: Bank, writer: Writer, grant: Grant) -> list[str]:
+def end_grant(bank: Bank, writer: Writer, grant: Grant, *, is_kept: bool = True) -> list[str]:
     """End a grant: what it has paid is closed, what it has left expires or is carried over.
 
     What running jobs may still use of it stays until they have ended.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction.
+        grant: one that has ended.
+        is_kept: whether there may be a job that began before its end.
     """
-    standing, paid, end = _ended(writer, grant)
+    standing, paid, end = _ended(writer, grant, is_kept=is_kept)
     reason = f"grant {grant.grant_id} has ended"
     expire(bank, writer, grant.account, grant.grant_id, end.expired, reason)
     if not end.kept and paid:

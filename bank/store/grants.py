@@ -162,6 +162,12 @@ def find_due(reader: Reader, at: int) -> list[Grant]:
     return [Grant(*row) for row in rows]
 
 
+def find_ending(reader: Reader) -> list[Grant]:
+    """Return the grants that have ended and of which running jobs may still use something."""
+    rows = reader.query(f"SELECT {_COLUMNS} {_FROM} WHERE {_DATED} AND state = 'ending'")
+    return [Grant(*row) for row in rows]
+
+
 def find_paid_by_dated(reader: Reader) -> set[str]:
     """Return the accounts of which a grant with dates pays for use now."""
     rows = reader.query(f"SELECT DISTINCT name {_FROM} WHERE {_DATED} AND state <> 'promised'")

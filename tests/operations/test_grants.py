@@ -13,6 +13,7 @@ from bank.errors import InputError, Refusal, SlurmError
 from bank.ledger.amounts import MAX_SU
 from bank.operations import (
     applying,
+    clusters,
     corrections,
     dates,
     differences,
@@ -21,6 +22,7 @@ from bank.operations import (
     looking,
     metering,
     movements,
+    queues,
     shown_grants,
     transfers,
     upkeep,
@@ -797,6 +799,127 @@ def test_what_ends_later_of_what_was_kept_is_carried_over_too(
     go(FEB + HOUR, 4)
     go(FEB + 2 * HOUR)
     assert (has(bank), states(bank)) == ((18, 0), [("over", 0), ("in force", 18)])
+
+
+def test_jobs_that_began_after_the_end_keep_nothing_alive(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 40 * 60
+    go(JAN + HOUR)
+    go(FEB)
+    assert states(bank) == [("ending", 40)]
+    # What is kept never grows, whatever begins since.
+    fake.running["test1"] = 90 * 60
+    go(FEB + HOUR)
+    assert states(bank) == [("ending", 40)]
+    fake.running["test1"] = 20 * 60
+    go(FEB + 2 * HOUR)
+    go(FEB + 3 * HOUR)
+    assert states(bank) == [("ending", 20)]
+    # Another job has begun, and the last one that ran at the end has ended, which a meter may show
+    # only some minutes later.
+    fake.running["test1"] = 90 * 60
+    job = "1,1,{state},ada,p,q,1:00:00,{began},1,cpu=1,,,,None,test1,\n".replace(",", "\x1f")
+    fake.waiting = job.format(state="COMPLETED", began=FEB // 1_000_000 - 1)
+    go(FEB + 3 * HOUR)
+    assert states(bank) == [("ending", 20)]
+    fake.waiting = "".join(
+        job.format(state=state, began=began)
+        for state, began in (
+            ("RUNNING", FEB // 1_000_000),
+            ("PENDING", FEB // 1_000_000 - 1),
+            ("PENDING", "N/A"),
+        )
+    )
+    bank.clock.now = FEB + 4 * HOUR  # type: ignore[attr-defined]
+    fake.use(fake.add_user("test1", "bob"), 5 * SU)
+    rehearsed = run_pass(bank, dry_run=True)
+    assert states(bank) == [("ending", 20)]
+    # It books nothing, so what is read with it is not used yet.
+    assert rehearsed.passes[0].held_now == ["test1"]
+    assert rehearsed.notes == ["account test1: grant 2 has ended; 20 SUs expired"]
+    assert run_pass(bank).notes == ["account test1: grant 2 has ended; 15 SUs expired"]
+    assert (has(bank), states(bank)) == ((0, 0), [("over", 0)])
+    assert entries(bank)[-3:] == [("charge", 5), ("expiry", 15), ("closing", 5)]
+    # Nobody asks when jobs began where nothing is ending.
+    before = len(fake.calls)
+    enforce(bank)
+    assert not [call for call in fake.calls[before:] if call[0] == "squeue"]
+
+
+def test_while_a_cluster_cannot_be_asked_what_is_kept_stays(
+    bank: Bank, fake: FakeSlurm, go: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bank, "insert", "test1", 0)
+    give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 20 * 60
+    fake.began["test1"] = FEB // 1_000_000
+    go(JAN + HOUR)
+    go(FEB)
+
+    def run(slurm: Slurm, arguments: Sequence[str]) -> str:
+        if "down" in arguments:
+            raise SlurmError("no answer")
+        return fake.run(slurm, arguments)
+
+    monkeypatch.setattr(clusters, "run", run)
+    several = bank._replace(settings=bank.settings._replace(clusters=("fake", "down")))
+    assert [one.cluster for one in run_pass(several).failures] == ["down"]
+    assert states(bank) == [("ending", 20)]
+    go(FEB + HOUR)
+    assert states(bank) == [("over", 0)]
+
+
+def test_a_job_below_keeps_what_the_account_above_has_for_it(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    do(bank, "insert", "dept", 0)
+    give(bank, "dept", 50, JAN, FEB)
+    fake.running["proj"] = fake.running["dept"] = 20 * 60
+    go(JAN + HOUR)
+    go(FEB)
+    fake.began["dept"] = fake.began["proj"] = FEB // 1_000_000 - 1
+    go(FEB + HOUR)
+    assert states(bank, "dept") == [("ending", 20)]
+    fake.began["dept"] = FEB // 1_000_000
+    go(FEB + 2 * HOUR)
+    assert states(bank, "dept") == [("ending", 20)]
+    fake.began["proj"] = FEB // 1_000_000
+    go(FEB + 3 * HOUR)
+    assert states(bank, "dept") == [("over", 0)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "nonsense\n",
+    ],
+)
+def test_where_slurm_does_not_say_what_runs_everything_stays_and_the_pass_goes_on(
+    bank: Bank, fake: FakeSlurm, go: Go, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    do(bank, "insert", "test1", 100)
+    give(bank, "test1", 50, JAN, FEB)
+    fake.running["test1"] = 20 * 60
+    go(JAN + HOUR)
+    go(FEB)
+
+    def asked(slurm: Slurm, arguments: Sequence[str]) -> str:
+        if arguments[0] != "squeue":
+            return fake.run(slurm, arguments)
+        if answer is None:
+            raise SlurmError("squeue ended with status 1")
+        return answer
+
+    monkeypatch.setattr(queues, "run", asked)
+    heard: list[str] = []
+    outcome = run_pass(bank._replace(warn=heard.append))
+    assert (outcome.failures, states(bank)) == ([], [("ending", 20)])
+    (warning,) = heard
+    assert warning.startswith("what grants that have ended keep for running jobs stays: squeue")
 
 
 @pytest.fixture

@@ -89,6 +89,8 @@ def test_what_a_job_may_still_use_stays_until_it_has_ended(branch: Branch) -> No
     kept = branch.standing("ends").account.books.granted
     # Ten minutes of one core are 600 SUs.
     assert 0 < kept <= 600 * SU
+    # The controller says that the job began before the end.
+    assert (branch.enforce().held_now, state(branch, "ends")) == ([], "ending")
     branch.cancel(job)
     branch.enforce()
     held = branch.enforce()
