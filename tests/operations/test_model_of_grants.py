@@ -235,14 +235,14 @@ class GrantsAndTime(RuleBasedStateMachine):
             if lot.number == self.base[name]:
                 other.give(self.base[to], some)
                 continue
-            known = [one for one in self.shown(to) if self.is_same(one, name, lot)]
-            (theirs,) = [one["grant"] for one in known]
+            # Of several that are alike the oldest is given more.
+            theirs = next(one["grant"] for one in self.shown(to) if self.is_same(one, name, lot))
             if theirs not in before:
                 other.lots[theirs] = lot._replace(number=theirs, left=0, paid=0)
             other.give(theirs, some)
 
     def is_same(self, one: dict[str, Any], name: str, lot: Lot) -> bool:
-        """Tell whether a grant has the dates and the kind of a lot of another account."""
+        """Tell whether a grant is as the bank takes it for that of a lot of another account."""
         number = lot.number if lot.number > 0 else self.number_of(name, lot)
         mine = next(two for two in shown_grants.grants(self.bank, name) if two["grant"] == number)
         same = ("kind", "start_at", "end_at", "carry_percent")
