@@ -71,3 +71,8 @@ def format_su(billing_seconds: int) -> str:
     ten_thousandths = (rest * 10_000 + BILLING_SECONDS_PER_SU // 2) // BILLING_SECONDS_PER_SU
     decimals = f".{ten_thousandths:04d}".rstrip("0").rstrip(".")
     return f"{sign}{whole}{decimals}"
+
+
+def format_known_su(billing_seconds: int | None) -> str | None:
+    """Write an amount as `format_su` does; what is no amount, None, stays None."""
+    return None if billing_seconds is None else format_su(billing_seconds)

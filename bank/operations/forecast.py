@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from bank.ledger.amounts import format_su
+from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.grants import payments
 from bank.operations.bank import Bank, utc_text
 from bank.operations.days import day_of, day_text, start_of_day
@@ -155,7 +155,7 @@ def _told(bank: Bank, known: _Known, now: int) -> tuple[dict[str, Any], _Courses
     found: dict[str, Any] = {
         "account": known.standing.account.name,
         "at": utc_text(now),
-        "left_su": None if left is None else format_su(left),
+        "left_su": format_known_su(left),
         "left_billing_seconds": left,
         "credit_su": format_su(known.standing.account.credit),
         "rates": [_rate(SHORT_DAYS, short), _rate(LONG_DAYS, long)],
@@ -231,7 +231,7 @@ def _rate(window_days: int, found: Rate | None) -> dict[str, Any]:
     }
     for what in ("expected", "least", "most"):
         amount = None if found is None else getattr(found, what)
-        told[f"{what}_su"] = None if amount is None else format_su(amount)
+        told[f"{what}_su"] = format_known_su(amount)
         told[f"{what}_billing_seconds"] = amount
     return told
 

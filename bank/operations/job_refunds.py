@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bank.errors import Busy, Refusal
-from bank.ledger.amounts import format_su
+from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.entries import Draft
 from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster
@@ -347,7 +347,7 @@ def _described(one: Refund) -> dict[str, Any]:
         "usage_factor": None if rate is None else decimal(rate.factor),
         "start": utc_text(one.run.began_at * _MICROSECONDS),
         "end": None if job.ended_at is None else utc_text(job.ended_at * _MICROSECONDS),
-        "cost_su": None if cost is None else format_su(cost),
+        "cost_su": format_known_su(cost),
         "refund_su": format_su(one.amount),
         "cost_billing_seconds": cost,
         "refund_billing_seconds": one.amount,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from bank.errors import BankError, Busy, NotPermitted, NotTold, SettingsError
-from bank.ledger.amounts import format_su
+from bank.ledger.amounts import format_known_su, format_su
 from bank.operations.bank import Bank, utc_text
 from bank.operations.files import log, only_one
 from bank.policy import periods, thresholds
@@ -47,7 +47,7 @@ def _reached(bank: Bank, standings: Mapping[str, Standing]) -> Events:
 def _use(standing: Standing) -> dict[str, Any]:
     limit, used = standing.limit, standing.used
     return {
-        "limit_su": None if limit is None else format_su(limit),
+        "limit_su": format_known_su(limit),
         "used_su": format_su(used),
         "percent": thresholds.percent(limit=limit, used=used),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bank.ledger.amounts import format_su
+from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.names import listed
 from bank.operations.bank import Bank, utc_text
 from bank.operations.named import account_of
@@ -152,7 +152,7 @@ def _available(standing: Standing) -> dict[str, Any]:
     return {
         "credit_su": format_su(standing.account.credit),
         "set_aside_su": format_su(standing.set_aside),
-        "available_su": None if available is None else format_su(available),
+        "available_su": format_known_su(available),
         "credit_billing_seconds": standing.account.credit,
         "set_aside_billing_seconds": standing.set_aside,
         "available_billing_seconds": available,
