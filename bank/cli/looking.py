@@ -106,8 +106,10 @@ def _with_users(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _history(bank: Bank, arguments: Arguments) -> int:
+    from bank.operations.history import history
+
     assert arguments.account is not None
-    events = looking.history(bank, arguments.account)
+    events = history(bank, arguments.account)
     if arguments.is_json:
         print_json(events)
     else:

@@ -1,20 +1,19 @@
 """Looking: where accounts stand, as plain data for a person or a program. Quick to start."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from bank.ledger.amounts import format_su
-from bank.operations.bank import Bank, utc_text
-from bank.operations.named import account_of, standing_of
+from bank.ledger.amounts import format_known_su, format_su
+from bank.operations.bank import Bank
+from bank.operations.named import standing_of
 from bank.policy import tree
 from bank.policy.enforcement import has_nothing_left
 from bank.policy.thresholds import percent
 from bank.settings import Settings
 from bank.store import above, accounts, read
 from bank.store.connect import Reader, reading
-from bank.store.read import Event, Standing, UserStanding
-from bank.store.user_limits import FIELD as USER_LIMIT
+from bank.store.read import Standing, UserStanding
 
 # By cluster, the accounts above one that are held there, the nearest first.
 HeldAbove = Mapping[str, Sequence[str]]
@@ -129,10 +128,10 @@ def _shown(
     return {
         "account": standing.account.name,
         "is_open": True,
-        "limit_su": _su(limit),
+        "limit_su": format_known_su(limit),
         "used_su": format_su(used),
         "set_aside_su": format_su(standing.set_aside),
-        "available_su": _su(standing.available),
+        "available_su": format_known_su(standing.available),
         "percent": percent(limit=limit, used=used),
         "held": _with_above(
             _held_of_account(settings, standing), {name: held_of(name) for name in all_above}
@@ -180,10 +179,6 @@ def _shown_user(standing: UserStanding, *, is_soon: bool = False) -> dict[str, A
         "used_billing_seconds": limit.used,
         "left_billing_seconds": limit.left,
     }
-
-
-def _su(amount: int | None) -> str | None:
-    return None if amount is None else format_su(amount)
 
 
 def _with_above(own: str, above_it: Mapping[str, str]) -> str:
@@ -273,77 +268,3 @@ def describe_soon(bank: Bank, reader: Reader, name: str) -> dict[str, Any]:
     users = [_shown_user(one, is_soon=True) for one in standing.users]
     is_held = is_held or standing.is_held_by_others
     return {**shown, "held": _with_above(held, above_it), "is_held": is_held, "users": users}
-
-
-def history(bank: Bank, name: str) -> list[dict[str, Any]]:
-    """Return all that happened to an account, oldest first; also to one that is closed.
-
-    Raises:
-        Refusal: the bank never had it.
-    """
-    with reading(bank.database) as reader:
-        events = read.history(reader, account_of(reader, name))
-    return [
-        {
-            "kind": kind,
-            "reference": reference,
-            "at": utc_text(event.at),
-            "amount_su": _su(event.amount),
-            "granted_su": _su(event.granted),
-            "used_su": _su(event.used),
-            "cluster": event.cluster,
-            "user": user,
-            "actor": event.actor,
-            "reason": event.reason,
-        }
-        for event, kind, reference, user in _told(events)
-    ]
-
-
-def _told(events: Iterable[Event]) -> Iterator[tuple[Event, str, str | None, str | None]]:
-    """Yield events with kind, what they rest on and user, in the words of the command line."""
-    before: dict[str, str] = {}
-    for event in events:
-        field = event.kind.removesuffix(" changed")
-        # Which grant is in force, and what each has paid, shows in the entries.
-        if field == "grant_id" or (field.startswith("grant ") and field.endswith(" paid")):
-            continue
-        if field.startswith("grant ") and event.reference is not None:
-            text = _granted(field.removeprefix("grant "), event.reference)
-            if before.get(field) != text:
-                yield event, "grant", text, None
-            before[field] = text
-            continue
-        yield event, *_changed(event)
-
-
-def _granted(number: str, stated: str) -> str:
-    """Return what became of a grant with dates, with days as the site counts them."""
-    # Loaded here, because who looks at a balance has no need of them.
-    from bank.operations.days import day_text
-    from bank.store.grants import read_stated
-
-    grant = read_stated(stated)
-    amount = f" of {format_su(grant.promised)} SUs" if grant.promised else ""
-    return (
-        f"{number}{amount} {grant.state}, from {day_text(grant.start_at)} until before"
-        f" {day_text(grant.end_at)}, {grant.kind}"
-    )
-
-
-def _changed(event: Event) -> tuple[str, str | None, str | None]:
-    """Return kind, what it rests on, and user."""
-    new = event.reference
-    if event.kind.startswith(USER_LIMIT):
-        user = event.kind.removeprefix(USER_LIMIT).removesuffix(" changed")
-        limit = "no limit" if new is None else f"{format_su(int(new))} SUs"
-        return "limit_user", limit, user
-    changes = {
-        "is_open changed": ("opened" if new == "1" else "closed", None),
-        "is_unlimited changed": ("unlimited" if new is None else "limited", None),
-        "period_started_on changed": ("period", new),
-        "hold_reason changed": ("release" if new is None else "hold", new),
-    }
-    if event.kind == "credit changed" and new is not None:
-        return "credit", f"{format_su(int(new))} SUs", None
-    return *changes.get(event.kind, (event.kind, new)), event.user

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bank.errors import BankError, NotConfirmed, Refusal, SlurmError
-from bank.operations import corrections, grants, looking, movements, upkeep
+from bank.operations import corrections, grants, history, looking, movements, upkeep
 from bank.operations.commands import Command
 from bank.operations.enforcement import Outcome, Pass, enforce, run_pass
 from bank.operations.releases import release_hold
@@ -92,7 +92,7 @@ def test_use_on_both_is_charged_to_one_account(here: Branch, there: Branch) -> N
         assert used == list(ran)
         with here.reading() as reader:
             assert read.standings(reader)[account] == here.standing(account)
-    charges = [event for event in looking.history(here.bank, "shared") if event["kind"] == "charge"]
+    charges = [event for event in history.history(here.bank, "shared") if event["kind"] == "charge"]
     assert [event["cluster"] for event in charges] == [here.lab.cluster, "other"]
     running = here.start("shared"), there.start("shared", cpus=3)
     run_pass(here.bank)

@@ -19,7 +19,7 @@ from bank.operations import (
     differences,
     dumps,
     grants,
-    looking,
+    history,
     metering,
     movements,
     queues,
@@ -1419,7 +1419,7 @@ def test_history_says_of_grants_what_people_can_read(bank: Bank, go: Go) -> None
     give(bank, "test1", 7, FEB, APR)
     do(bank, "withdraw", "test1", 3, grant_id=first)
     go(MAR, 5)
-    told = [(one["kind"], one["reference"]) for one in looking.history(bank, "test1")]
+    told = [(one["kind"], one["reference"]) for one in history.history(bank, "test1")]
     span = "from 2027-02-01 until before 2027-03-01, INCITE"
     after = f"{first + 1} in force, from 2027-02-01 until before 2027-04-01, allocation"
     assert [one for one in told if one[0] in ("grant", "credit")] == [
@@ -1561,7 +1561,7 @@ def test_what_is_transferred_keeps_what_is_carried_over_of_it(bank: Bank, go: Go
 def test_a_grant_from_before_1970_has_a_history(bank: Bank) -> None:
     do(bank, "insert", "test1", 0)
     give(bank, "test1", 100, moment("1960-01-01", ""), FEB)
-    told = [one["reference"] for one in looking.history(bank, "test1") if one["kind"] == "grant"]
+    told = [one["reference"] for one in history.history(bank, "test1") if one["kind"] == "grant"]
     assert "from 1960-01-01 until before 2027-02-01" in str(told)
 
 

@@ -18,6 +18,7 @@ from bank.operations import (
     commands,
     corrections,
     forecast,
+    history,
     looking,
     movements,
     publishing,
@@ -74,7 +75,7 @@ class Site:
             # The program may lie where nobody else can read it; that is not what is tried here.
             for module in (
                 *("cli.looking", "cli.moving", "cli.reports"),
-                *("operations.reader", "operations.usage_by_partition"),
+                *("operations.history", "operations.reader", "operations.usage_by_partition"),
             ):
                 importlib.import_module(f"bank.{module}")
             os.setgroups([])
@@ -445,7 +446,7 @@ def test_after_each_entry_the_totals_are_those_of_the_books(site: Site, uid: int
         act()
     site.enforce()
     mine = site.answer(uid, "history", "proj")
-    books = looking.history(site.bank, "proj")
+    books = history.history(site.bank, "proj")
     fields = ("kind", "amount_su", "granted_su", "used_su")
 
     def told(events: list[dict[str, Any]]) -> list[list[str | None]]:

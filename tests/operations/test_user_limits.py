@@ -12,7 +12,7 @@ import pytest
 from bank.errors import InputError, NotConfirmed, Refusal, SlurmError
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.ledger.names import user_name
-from bank.operations import changes, looking, movements, upkeep, user_limits
+from bank.operations import changes, history, looking, movements, upkeep, user_limits
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce, run_pass
@@ -476,7 +476,7 @@ def test_the_history_says_who_changed_it_and_why(bank: Bank, ada: int) -> None:
     limit(bank, None, reason="done")
     told = [
         (event["user"], event["reference"], event["actor"], event["reason"])
-        for event in looking.history(bank, "test1")
+        for event in history.history(bank, "test1")
         if event["kind"] == "limit_user"
     ]
     assert told == [

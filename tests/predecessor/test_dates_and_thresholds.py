@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import slurm_bank
-from bank.operations import dates, looking, movements
+from bank.operations import dates, history, looking, movements
 from bank.operations.bank import Bank
 from bank.operations.commands import Command as Movement
 from bank.operations.enforcement import enforce
@@ -153,13 +153,13 @@ def test_18_a_renewed_account_has_the_limit_that_it_had(over: Bank, sbank: Row) 
 def test_19_renewing_leaves_the_record_of_unlimited_and_empty_accounts(
     over: Bank, fake: FakeSlurm, sbank: Row
 ) -> None:
-    before = {name: looking.history(over, name) for name in ("dept", "proj")}
+    before = {name: history.history(over, name) for name in ("dept", "proj")}
     # What one pass wants of Slurm the next would do at the latest.
     for _ in range(2):
         enforce(over)
     assert (sbank("dept")[0], sbank("proj")[0]) == (-1, 0)
     for name, events in before.items():
-        assert looking.history(over, name)[: len(events)] == events
+        assert history.history(over, name)[: len(events)] == events
     assert [argv for argv in fake.calls if argv[-1] == "RawUsage=0"] == []
     # With nothing there is nothing to begin anew: it stays held.
     assert fake.limits["proj"] == HELD
@@ -176,7 +176,7 @@ def test_20_a_limit_can_be_corrected_without_touching_the_period(bank: Bank, sba
     movements.modify(tomorrow, Movement("modify", "test1", 120 * SU))
     assert sbank("test1")[:2] == (120, tomorrow.today())
     assert "set its limit, and start its period's clock again" in (slurm_bank.__doc__ or "")
-    assert [event["kind"] for event in looking.history(bank, "test1")].count("period") == 2
+    assert [event["kind"] for event in history.history(bank, "test1")].count("period") == 2
 
 
 def test_21_the_end_of_a_period_is_told_once_on_any_day_within_three_months(bank: Bank) -> None:
