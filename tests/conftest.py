@@ -11,8 +11,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.lab import Lab, LabError
+from tests.lab import Lab, LabError, layout
 
+# A file system in memory, where there is one, and what all tests together may need of it.
+MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY_BYTES = 1024**3
 # Beside pytest's own 0 to 5: all that was run passed, but not all was run.
 NOT_ALL_RUN = 6
 
@@ -37,6 +40,21 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("SLURM_", "SBATCH_", "SACCT_", "SQUEUE_")) and name != "SLURM_LAB_HOME":
             del os.environ[name]
+    if "TMPDIR" not in os.environ and has_room(MEMORY):
+        # A commit waits for the disk several times, and tests make a hundred thousand of them. The
+        # clusters stay on the disk.
+        os.environ["SLURM_LAB_HOME"] = str(layout.home())
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def has_room(directory: Path) -> bool:
+    """Say whether a directory lies in memory and takes what tests write, programs included."""
+    try:
+        found = os.statvfs(directory)
+    except FileNotFoundError:
+        return False
+    is_free = found.f_bavail * found.f_frsize >= MEMORY_BYTES
+    return is_free and not found.f_flag & os.ST_NOEXEC and os.access(directory, os.W_OK)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
