@@ -154,10 +154,7 @@ class Stage:
         """Return the account with which the command can begin."""
         world = self.world
         if self.template and not (self.case.has_used and not world.slurm()[self.account][1]):
-            for path in world.directory.glob("bank.*"):
-                path.unlink()
-            for path, content in self.template.items():
-                path.write_bytes(content)
+            world.put_back(self.template)
             self._set_limits()
             return self.account
         if self.case.has_used and not self.ready:
@@ -168,7 +165,7 @@ class Stage:
         self._set_limits()
         for line in self.case.prepare:
             world.do(*words(line, self.account))
-        self.template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        self.template = world.files()
         shown = world.limits()
         self.limits = {name: shown[name] for name in self._named()}
         return self.account

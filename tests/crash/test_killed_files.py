@@ -11,15 +11,11 @@ from tests.lab import Lab
 def test_migrate_killed_anywhere_is_done_by_the_next(lab: Lab, tmp_path: Path) -> None:
     world = make_world(lab, tmp_path)
 
-    def empty() -> None:
-        for path in tmp_path.glob("bank.*"):
-            path.unlink()
-
-    empty()
+    world.put_back({})
     whole = world.do("migrate")
     points = worth_killing(whole.trace)
     for point in points:
-        empty()
+        world.put_back({})
         ended = world.run("migrate", at=point)
         assert ended.status is None, ended
         # Half a database is not taken for one.
@@ -63,15 +59,12 @@ def test_restore_killed_anywhere_leaves_the_old_or_the_new(lab: Lab, tmp_path: P
     world.do("backup", str(copy))
     world.do("add", "copied", "100")
     world.do("insert", "copied2", "7")
-    before = {path: path.read_bytes() for path in tmp_path.glob("bank.*")}
+    before = world.files()
     whole = world.do("restore", str(copy), "--yes")
     points = worth_killing(whole.trace)
     seen = set()
     for point in points:
-        for path in tmp_path.glob("bank.*"):
-            path.unlink()
-        for path, content in before.items():
-            path.write_bytes(content)
+        world.put_back(before)
         ended = world.run("restore", str(copy), "--yes", at=point)
         assert ended.status is None, ended
         check_books(world)

@@ -7,7 +7,7 @@ import pytest
 
 from bank.operations.bank import utc_text
 from tests.crash.steps import worth_killing
-from tests.crash.world import World, check_books, check_slurm, make_world
+from tests.crash.world import World, check_books, check_slurm, killed_at_each, make_world
 from tests.lab import Lab
 
 COMMIT = "COMMIT"
@@ -86,14 +86,11 @@ class Stage:
         world.do("enforce")
         assert time.time() * 1_000_000 < due_at, "the machine is too slow for this test"
         assert states(world) == BEFORE
-        self.template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        self.template = world.files()
         lab.wait_for(lambda: time.time() * 1_000_000 > due_at, "the grants to be due")
 
     def set(self) -> None:
-        for path in self.world.directory.glob("bank.*"):
-            path.unlink()
-        for path, content in self.template.items():
-            path.write_bytes(content)
+        self.world.put_back(self.template)
         shown = self.world.limits()
         for name in BEFORE:
             wanted = 0 if name in HELD_BEFORE else None
@@ -113,12 +110,7 @@ def test_pass_that_turns_grants_over_killed_anywhere_is_healed_by_the_next(
     wanted = essence(world)
     points = worth_killing(whole.trace)
     healed: set[str] = set()
-    for point in points:
-        stage.set()
-        ended = world.run("enforce", at=point)
-        print(f"moment {point}: before {ended.trace[-1]}")
-        assert ended.status is None or point not in worth_killing(ended.trace)
-        check_books(world)
+    for _ in killed_at_each(world, ["enforce"], points, stage.set):
         state = essence(world)
         if state not in healed:
             assert world.run("enforce").status == 0
@@ -126,7 +118,6 @@ def test_pass_that_turns_grants_over_killed_anywhere_is_healed_by_the_next(
             check_slurm(world, lambda _: None)
             assert essence(world) == wanted
             healed.add(state)
-        ended.wait_for_left()
     print(f"enforce: killed at {len(points)} moments, {len(healed)} healed")
     assert len(points) > 40
     assert len(healed) > 3

@@ -1,18 +1,17 @@
 """kill -9 of a pass that gives accounts native limits, changes them, and takes them back."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.crash.steps import worth_killing
-from tests.crash.world import World, check_books, make_world
+from tests.crash.world import Limits, World, killed_at_each, make_world, set_fenced
 from tests.lab import Lab
 
 COMMIT = "COMMIT"
 ORIGINAL = 7777
-# GrpTRESMins of cpu and of billing.
-Limits = tuple[int | None, int | None]
 FREE: Limits = (None, None)
 HELD: Limits = (0, None)
 # What each account has when the pass begins, and what it must have when it is done. Nothing is
@@ -53,20 +52,10 @@ def limits(world: World) -> dict[str, Limits]:
 
 
 def set_limits(world: World, wanted: dict[str, Limits]) -> None:
-    """Give all accounts these limits, whatever killed commands have left under way.
-
-    slurmdbd tells the controller only of what is new to it, and in order: once all show a value
-    that nobody else sets, nothing older comes any more.
-    """
-    fence = (4242, 4242)
-    _modify(world, list(wanted), fence)
-    world.lab.wait_for(lambda: set(limits(world).values()) == {fence}, "the fence")
-    for values in set(wanted.values()):
-        _modify(world, [name for name in wanted if wanted[name] == values], values)
-    world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
+    set_fenced(world, wanted, limits, _modify)
 
 
-def _modify(world: World, names: list[str], values: Limits) -> None:
+def _modify(world: World, names: Sequence[str], values: Limits) -> None:
     cpu, billing = (-1 if value is None else value for value in values)
     where = ("where", f"account={','.join(names)}", f"cluster={world.lab.cluster}")
     change = f"GrpTRESMins=cpu={cpu},billing={billing}"
@@ -98,21 +87,18 @@ def world(lab: Lab, tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("way", ["limit", "hold"])
 def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> None:
-    template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+    template = world.files()
     settings = world.settings.read_text()
     start, done, mine = BEFORE, AFTER, sorted(AFTER)
     if way == "hold":
         # From native limits back to holds: nothing is left behind but the one hold.
         world.do("enforce")
-        template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        template = world.files()
         world.settings.write_text(settings.replace("'limit'", "'hold'"))
         start, done, mine = AFTER, ORIGINALS, ["stopped"]
 
     def restart() -> None:
-        for path in world.directory.glob("bank.*"):
-            path.unlink()
-        for path, content in template.items():
-            path.write_bytes(content)
+        world.put_back(template)
         set_limits(world, start)
 
     restart()
@@ -122,12 +108,8 @@ def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> N
     assert [record[0] for record in wanted] == mine
     points = worth_killing(whole.trace)
     healed: set[str] = set()
-    for point in points:
-        restart()
-        ended = world.run("enforce", at=point)
-        assert ended.status is None or point not in worth_killing(ended.trace)
+    for point, ended in killed_at_each(world, ["enforce"], points, restart):
         ended.wait_for_left()
-        check_books(world)
         state = repr((records(world), limits(world)))
         if state not in healed:
             again = world.run("enforce")

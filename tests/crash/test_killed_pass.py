@@ -13,6 +13,7 @@ from tests.crash.world import (
     check_books,
     check_slurm,
     forget_database,
+    killed_at_each,
     make_world,
 )
 from tests.lab import Lab
@@ -64,10 +65,7 @@ class Stage:
         world = self.world
         names = ("charged", "held", "released")
         if self.template and world.slurm()[self.reset][1]:
-            for path in world.directory.glob("bank.*"):
-                path.unlink()
-            for path, content in self.template.items():
-                path.write_bytes(content)
+            world.put_back(self.template)
             self._set_limits({"charged": None, "held": ORIGINAL, "released": 0})
             return
         if not self.unused:
@@ -81,7 +79,7 @@ class Stage:
         lines = [f"reset_usage {self.reset}", "insert charged 100", "insert held 0.5"]
         for line in [*lines, "add released 5"]:
             assert world.run(*line.split(), at=COMMIT).status is None
-        self.template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        self.template = world.files()
 
     def essence(self) -> list[Any]:
         """Return what is on record and in Slurm, without times."""
@@ -133,12 +131,7 @@ def test_pass_killed_anywhere_is_healed_by_the_next(lab: Lab, tmp_path: Path) ->
     wanted = stage.essence()
     points = worth_killing(whole.trace)
     healed: set[str] = set()
-    for point in points:
-        stage.set()
-        ended = world.run("enforce", at=point)
-        print(f"moment {point}: before {ended.trace[-1]}")
-        assert ended.status is None or point not in worth_killing(ended.trace)
-        check_books(world)
+    for _ in killed_at_each(world, ["enforce"], points, stage.set):
         state = repr(stage.essence())
         if state not in healed:
             assert world.run("enforce").status == 0
@@ -147,7 +140,6 @@ def test_pass_killed_anywhere_is_healed_by_the_next(lab: Lab, tmp_path: Path) ->
             # Nothing is left to do, so nothing is written.
             assert COMMIT not in world.do("enforce").trace
             healed.add(state)
-        ended.wait_for_left()
     print(f"enforce: killed at {len(points)} moments, {len(healed)} healed")
     assert len(points) > 40
     assert len(healed) > 5

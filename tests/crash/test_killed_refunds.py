@@ -7,7 +7,14 @@ import pytest
 
 from tests.crash.steps import worth_killing
 from tests.crash.test_together import run_tasks
-from tests.crash.world import World, check_books, check_slurm, left_behind, make_world
+from tests.crash.world import (
+    World,
+    check_books,
+    check_slurm,
+    killed_at_each,
+    left_behind,
+    make_world,
+)
 from tests.lab import Lab
 
 ACCOUNTS = ("kara", "kbel")
@@ -45,13 +52,10 @@ def test_a_refund_killed_anywhere_is_done_once(name: str, lab: Lab, tmp_path: Pa
     world.do("enforce")
     assert [world.limits()[account] for account in ACCOUNTS] == [0, 0]
     command = [word.format(job=job) for word in COMMANDS[name]]
-    template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+    template = world.files()
 
     def reset() -> None:
-        for path in world.directory.glob("bank.*"):
-            path.unlink()
-        for path, content in template.items():
-            path.write_bytes(content)
+        world.put_back(template)
         for account in ACCOUNTS:
             if world.limits()[account] != 0:
                 world.set_limit(account, 0)
@@ -62,13 +66,8 @@ def test_a_refund_killed_anywhere_is_done_once(name: str, lab: Lab, tmp_path: Pa
     assert len(wanted["refunds"]) == (3 if name == "window" else 2)
     points = worth_killing(whole.trace)
     healed: set[str] = set()
-    for point in points:
-        reset()
-        ended = world.run(*command, at=point)
-        print(f"moment {point}: before {ended.trace[-1]}")
-        assert ended.status is None or point not in worth_killing(ended.trace)
+    for _, ended in killed_at_each(world, command, points, reset):
         ended.wait_for_left()
-        check_books(world)
         state = left_behind(world)
         if state in healed:
             continue

@@ -65,10 +65,9 @@ def grants_with_dates_of(directory: Path) -> Path:
 
 def put_back(world: World, files: dict[Path, bytes]) -> None:
     """Let all be as it was before anything was applied."""
-    for path in (*world.directory.glob("bank.*"), *world.directory.glob("kept*")):
+    for path in world.directory.glob("kept*"):
         path.unlink()
-    for path, content in files.items():
-        path.write_bytes(content)
+    world.put_back(files)
     if world.limits()["held"] is not None:
         world.set_limit("held", -1)
 
@@ -95,7 +94,7 @@ def test_a_file_that_is_applied_and_killed_leaves_the_old_or_the_new(
     for name, (su, (start, end)) in DATED.items() if has_dates else ():
         world.do("grant", name, str(su), "--start", start, "--end", end, "--kind", "call")
     old = rows(world), dated(world)
-    before = {path: path.read_bytes() for path in tmp_path.glob("bank.*")}
+    before = world.files()
     argv = (verb, str(write(tmp_path)), "--yes")
     whole = world.do(*argv)
     new = rows(world), dated(world)

@@ -24,11 +24,6 @@ def tables(world: World) -> list[str]:
     return [str(name) for (name,) in world.query("SELECT name FROM sqlite_master ORDER BY name")]
 
 
-def remove(directory: Path) -> None:
-    for path in directory.glob("bank.*"):
-        path.unlink()
-
-
 def kept_files(directory: Path) -> list[Path]:
     """Return the copies of the predecessor's database that stand there as whole ones."""
     found = directory.glob("bank.db.predecessor-*")
@@ -41,7 +36,7 @@ def test_takeover_killed_anywhere_leaves_the_old_or_the_new(lab: Lab, tmp_path: 
     world.set_limit("stopped", 0)
 
     def begin() -> None:
-        remove(tmp_path)
+        world.put_back({})
         make_old_database(world.database, ROWS)
 
     begin()
@@ -97,7 +92,7 @@ def test_upgrade_killed_anywhere_is_done_by_the_next(lab: Lab, tmp_path: Path) -
     world = make_world(lab, tmp_path)
 
     def begin() -> None:
-        remove(tmp_path)
+        world.put_back({})
         with closing(sqlite3.connect(world.database)) as database:
             database.executescript(FIRST_SCHEMA.read_text(encoding="utf-8"))
 

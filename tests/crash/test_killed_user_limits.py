@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.steps import worth_killing
-from tests.crash.world import World, check_books, make_world
+from tests.crash.world import Limits, World, killed_at_each, make_world, set_fenced
 from tests.lab import Lab
 
 COMMIT = "COMMIT"
-# GrpTRESMins of cpu and of billing.
-Limits = tuple[int | None, int | None]
 FREE: Limits = (None, None)
 HELD: Limits = (0, None)
 # A user's associations in the account, by user and partition: what each has when the pass begins,
@@ -59,17 +57,7 @@ _TRES = ("cpu", "billing")
 
 
 def set_limits(world: World, wanted: Shown) -> None:
-    """Give all associations these limits, whatever killed commands have left under way.
-
-    slurmdbd tells the controller only of what is new to it, and in order: once all show a value
-    that nobody else sets, nothing older comes any more.
-    """
-    fence: Limits = (4242, 4242)
-    _modify(world, list(wanted), fence)
-    world.lab.wait_for(lambda: set(limits(world).values()) == {fence}, "the fence")
-    for values in set(wanted.values()):
-        _modify(world, [whose for whose in wanted if wanted[whose] == values], values)
-    world.lab.wait_for(lambda: limits(world) == wanted, f"the limits {wanted}")
+    set_fenced(world, wanted, limits, _modify)
 
 
 def _modify(world: World, whose: Sequence[tuple[str, str]], values: Limits) -> None:
@@ -90,10 +78,7 @@ def records(world: World) -> list[tuple[object, ...]]:
 
 
 def restart(world: World, template: dict[Path, bytes], start: Shown) -> None:
-    for path in world.directory.glob("bank.*"):
-        path.unlink()
-    for path, content in template.items():
-        path.write_bytes(content)
+    world.put_back(template)
     set_limits(world, start)
 
 
@@ -117,13 +102,13 @@ def world(lab: Lab, tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("way", ["limit", "hold"])
 def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> None:
-    template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+    template = world.files()
     settings = world.settings.read_text()
     start, done = BEFORE, NATIVE
     if way == "hold":
         # From native limits back to holds: nothing is left behind but the one hold.
         world.do("enforce")
-        template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+        template = world.files()
         world.settings.write_text(settings.replace("'limit'", "'hold'"))
         start, done = NATIVE, HOLDS
     restart(world, template, start)
@@ -132,12 +117,12 @@ def test_pass_killed_anywhere_is_healed_by_the_next(world: World, way: str) -> N
     wanted = records(world)
     points = worth_killing(whole.trace)
     healed: set[str] = set()
-    for point in points:
+
+    def begin() -> None:
         restart(world, template, start)
-        ended = world.run("enforce", at=point)
-        assert ended.status is None or point not in worth_killing(ended.trace)
+
+    for point, ended in killed_at_each(world, ["enforce"], points, begin):
         ended.wait_for_left()
-        check_books(world)
         state = repr((records(world), limits(world)))
         if state not in healed:
             again = world.run("enforce")
@@ -156,16 +141,18 @@ def test_command_killed_anywhere_is_done_or_not_begun(world: World) -> None:
     world.do("enforce")
     # Of several associations it would say how much they may overrun.
     world.do("limit_user", "team", "freed", "-1")
-    template = {path: path.read_bytes() for path in world.directory.glob("bank.*")}
+    template = world.files()
     before = {**NATIVE, ("freed", ""): FREE, ("freed", "fast"): FREE}
     after = {**before, ("raised", ""): HELD}
     argv = ("limit_user", "team", "raised", "0", "--key=k1")
     whole = world.do(*argv)
     assert limits(world) == after
-    for point in worth_killing(whole.trace):
+
+    def begin() -> None:
         restart(world, template, before)
-        world.run(*argv, at=point).wait_for_left()
-        check_books(world)
+
+    for point, ended in killed_at_each(world, argv, worth_killing(whole.trace), begin):
+        ended.wait_for_left()
         is_done = world.query("SELECT amount FROM user_limit WHERE user_name = 'raised'") == [(0,)]
         assert world.query("SELECT count(*) FROM request") == [(int(is_done),)]
         world.do("enforce")

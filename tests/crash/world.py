@@ -4,18 +4,21 @@
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bank.operations import upkeep
 from bank.operations.bank import Bank
 from bank.settings import load
 from tests.crash import steps
-from tests.crash.steps import Ended
+from tests.crash.steps import Act, Ended, worth_killing
 from tests.lab import Lab
 
 SU = 3600
+# GrpTRESMins of cpu and of billing.
+Limits = tuple[int | None, int | None]
+Whose = TypeVar("Whose")
 
 
 class World(NamedTuple):
@@ -60,6 +63,17 @@ class World(NamedTuple):
             return connection.execute(sql, parameters).fetchall()
         finally:
             connection.close()
+
+    def files(self) -> dict[Path, bytes]:
+        """Return the database and the log, with all that is kept beside them."""
+        return {path: path.read_bytes() for path in self.directory.glob("bank.*")}
+
+    def put_back(self, files: Mapping[Path, bytes]) -> None:
+        """Let database and log be as they were, and nothing else be beside them."""
+        for path in self.directory.glob("bank.*"):
+            path.unlink()
+        for path, content in files.items():
+            path.write_bytes(content)
 
     def slurm(self) -> dict[str, tuple[int | None, int]]:
         """Return GrpTRESMins=cpu and RawUsage of each account, as the controller has them."""
@@ -167,6 +181,55 @@ def left_behind(world: World) -> str:
 
 def forget_database(world: World) -> None:
     """Begin anew with an empty bank."""
-    for path in world.directory.glob("bank.*"):
-        path.unlink()
+    world.put_back({})
     world.do("migrate")
+
+
+def killed_at_each(
+    world: World, argv: Sequence[str], moments: Sequence[int], begin: Act
+) -> Iterator[tuple[int, Ended]]:
+    """Kill a command at each of these moments, and prove each time that no SU is lost.
+
+    Args:
+        world: where.
+        argv: the command line, without the name of the command.
+        moments: see `worth_killing`.
+        begin: brings all to where the command begins.
+
+    Yields:
+        The moment, and how the command ended.
+    """
+    for moment in moments:
+        begin()
+        ended = world.run(*argv, at=moment)
+        print(f"moment {moment}: before {ended.trace[-1]}")
+        # What cannot be known is said and logged in one run and not in the next.
+        assert ended.status is None or moment not in worth_killing(ended.trace)
+        check_books(world)
+        yield moment, ended
+        ended.wait_for_left()
+
+
+def set_fenced(
+    world: World,
+    wanted: Mapping[Whose, Limits],
+    shown: Callable[[World], Mapping[Whose, Limits]],
+    modify: Callable[[World, Sequence[Whose], Limits], None],
+) -> None:
+    """Give all these limits, whatever killed commands have left under way.
+
+    slurmdbd tells the controller only of what is new to it, and in order: once all show a value
+    that nobody else sets, nothing older comes any more.
+
+    Args:
+        world: where.
+        wanted: the limits of all.
+        shown: returns what each has, as the controller has it.
+        modify: gives some of them a limit.
+    """
+    fence: Limits = (4242, 4242)
+    modify(world, list(wanted), fence)
+    world.lab.wait_for(lambda: set(shown(world).values()) == {fence}, "the fence")
+    for values in set(wanted.values()):
+        modify(world, [whose for whose in wanted if wanted[whose] == values], values)
+    world.lab.wait_for(lambda: shown(world) == wanted, f"the limits {wanted}")

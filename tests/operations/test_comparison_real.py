@@ -12,7 +12,7 @@ from bank.store.connect import writing
 from bank.store.post import post
 from tests.operations.branch import ADA, SU, Branch
 from tests.operations.test_controller_real import kill_and_restart, save_state
-from tests.operations.test_job_refunds_real import add_qos, end
+from tests.operations.test_job_refunds_real import add_qos, end, run_suspended
 
 
 def compare(branch: Branch, start: str | None = None, end: str | None = None) -> dict[str, Any]:
@@ -55,13 +55,7 @@ def test_fractions_factors_and_suspensions_have_their_sizes(branch: Branch) -> N
     fraction = branch.lab.submit("sizes", partition="fractional", cpus=3, command="sleep 4")
     end(branch, fraction)
     dear = branch.run("sizes", extra=["--qos=dear"])
-    slept = branch.start("sizes")
-    branch.lab.run("scontrol", "suspend", str(slept))
-    branch.let_second_pass()
-    branch.let_second_pass()
-    branch.lab.run("scontrol", "resume", str(slept))
-    branch.cancel(slept)
-    branch.let_second_pass()
+    run_suspended(branch, "sizes")
     branch.enforce()
     found = causes(branch, "sizes")
     # 3 cores at 0.5 and 3 GB at 0.25 are 2.25, of which sacct shows 2.

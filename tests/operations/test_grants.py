@@ -517,10 +517,7 @@ def test_days_that_are_none(text: str) -> None:
         ("Pacific/Kiritimati", "2027-01-01", "2026-12-31T10:00:00"),
     ],
 )
-def test_days_are_those_of_the_named_zone(
-    zone: str, text: str, utc: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+def test_days_are_those_of_the_named_zone(zone: str, text: str, utc: str) -> None:
     use_zone(zone)
     found = datetime.fromisoformat(f"{utc}+00:00").timestamp()
     assert moment(text, "") == int(found) * 1_000_000
@@ -1399,10 +1396,7 @@ def test_a_clock_that_was_set_back_undoes_nothing(bank: Bank, calendar: Calendar
         ("2027-03-27T02:30", "2027-03-28T03:30", "2027-03-29T04:30:00"),
     ],
 )
-def test_spans_over_a_change_of_the_clock(
-    start: str, end: str, new_end: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+def test_spans_over_a_change_of_the_clock(start: str, end: str, new_end: str) -> None:
     use_zone("Europe/Berlin")
     assert day_text(same_span_after(moment(start, ""), moment(end, ""))) == new_end
 

@@ -67,15 +67,21 @@ def test_each_kind_of_job_gives_back_what_slurm_counted_for_it(branch: Branch) -
     branch.agrees(kinds=counted(branch, "kinds"))
 
 
-def test_a_suspended_job_costs_the_time_in_which_it_was_suspended(branch: Branch) -> None:
-    branch.open("susp")
-    job = branch.start("susp")
+def run_suspended(branch: Branch, account: str) -> int:
+    """Run a job that is suspended for two seconds or more, and all is known; return its id."""
+    job = branch.start(account)
     branch.lab.run("scontrol", "suspend", str(job))
     branch.let_second_pass()
     branch.let_second_pass()
     branch.lab.run("scontrol", "resume", str(job))
     branch.cancel(job)
     branch.let_second_pass()
+    return job
+
+
+def test_a_suspended_job_costs_the_time_in_which_it_was_suspended(branch: Branch) -> None:
+    branch.open("susp")
+    job = run_suspended(branch, "susp")
     given = refund(branch, job)
     # sacct's own time has none of it.
     assert given == counted(branch, "susp") >= branch.ran(job) + 2 * SU
