@@ -8,7 +8,9 @@ knows nothing of it: in the child, and only there, what it uses is replaced by w
 # ruff: noqa: ANN401 -- what is only passed on may be anything
 
 import fcntl
+import importlib
 import os
+import pkgutil
 import re
 import select
 import signal
@@ -20,9 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import bank
 import slurm_bank
 from bank.cli.main import run
 from tests.children import FAILED, in_child, status_of
+
+# Loaded here once: each child would load what its command needs anew, and take four times as long.
+for _module in pkgutil.walk_packages(bank.__path__, "bank."):
+    importlib.import_module(_module.name)
 
 Act = Callable[[], None]
 _FILE_OPERATIONS = ("open", "write", "fsync", "fchown", "unlink", "link", "rename", "replace")
