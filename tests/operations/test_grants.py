@@ -20,6 +20,7 @@ from bank.operations import (
     dumps,
     grants,
     history,
+    looking,
     metering,
     movements,
     queues,
