@@ -239,7 +239,7 @@ class GrantsAndTime(RuleBasedStateMachine):
             theirs = next(one["grant"] for one in self.shown(to) if self.is_same(one, name, lot))
             if theirs not in before:
                 other.lots[theirs] = lot._replace(number=theirs, left=0, paid=0)
-            other.give(theirs, some)
+            other.give(self.key_of(to, theirs), some)
 
     def is_same(self, one: dict[str, Any], name: str, lot: Lot) -> bool:
         """Tell whether a grant is as the bank takes it for that of a lot of another account."""
@@ -252,6 +252,12 @@ class GrantsAndTime(RuleBasedStateMachine):
         """Return the number of the grant that was carried over from another."""
         kind = f"carry-over {-lot.number}"
         return next(int(one["grant"]) for one in self.shown(name) if one["kind"] == kind)
+
+    def key_of(self, name: str, number: int) -> int:
+        """Return the number under which the model has a grant; see `number_of`."""
+        kind = next(one["kind"] for one in self.shown(name) if one["grant"] == number)
+        lots = self.purses[name].lots
+        return next((key for key in lots if kind == f"carry-over {-key}"), number)
 
     @rule(name=names)
     def reset_usage(self, name: str) -> None:
