@@ -133,6 +133,8 @@ def normalised(text: str, lab: Lab, places: Mapping[str, Path]) -> list[str]:
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]*(Z|…)?", "TIME", text)
     text = re.sub(r"\d+ (second|minute)s? ago", "NOW", text)
     text = re.sub(r"\d{4}-\d\d-\d\d", "DATE", text)
+    # How many days are left until a last day is another number every day.
+    text = re.sub(r"DATE +\d+$", "DATE DAYS", text, flags=re.MULTILINE)
     text = re.sub(r"\d+ bytes", "N bytes", text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
     text = re.sub(r"before-repopulate-\d+", "before-repopulate-TIME", text)
