@@ -173,7 +173,9 @@ def how_much_is_gone(limit: Limit) -> str:
 
 
 def _what_it_asks(limit: Limit, need: Fraction | None) -> str:
-    if need is None or limit.field in (*slurm_limits.SUBMIT, "GrpWall"):
+    if need is None:
+        return "; the job has no time limit"
+    if limit.field in (*slurm_limits.SUBMIT, "GrpWall"):
         return ""
     if not limit.resource and limit.field != "MaxWallPJ":
         return ""
@@ -193,11 +195,14 @@ def _more_of(
             f"a time of at most {span(minutes)}:"
             f" 'scontrol update jobid={job.job_id} timelimit={minutes}'"
         )
+    elif fits is None:
+        ways.append(f"a time limit: 'scontrol update jobid={job.job_id} timelimit=MINUTES'")
     if _frees_itself(limit):
         ways.append(f"wait until jobs end{_which_run(job, queue, limit)}")
     if fits is None:
-        ways.append("a time limit: 'scontrol update jobid={job.job_id} timelimit=MINUTES'")
-    elif ours.has_native(limit):
+        # However much there were, a job without end would not fit.
+        return "; or ".join(ways)
+    if ours.has_native(limit):
         ways.append(more_sus(limit, fits))
     elif limit.field == "MinTRESPJ" or (limit.holder.kind == QOS and not minutes):
         ways.append("another QOS or another size of the job")

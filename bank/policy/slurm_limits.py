@@ -190,11 +190,11 @@ def about(limits: Iterable[Limit], reason: LimitReason) -> list[Limit]:
 
 
 def needed(limit: Limit, job: Job) -> Fraction | None:
-    """Return how much of a limit a job takes, None where its time limit is not known."""
+    """Return how much of a limit a job takes; None is without end, as it has no time limit."""
     amount = job.tres.get(limit.resource, Fraction(0))
     if limit.field == "MaxWallPJ":
         return None if job.limit_minutes is None else Fraction(job.limit_minutes)
-    if limit.is_of_minutes:
+    if limit.is_of_minutes and amount:
         return None if job.limit_minutes is None else amount * job.limit_minutes
     if limit.field == "MaxTRESPN":
         return amount / max(job.tres.get("node", Fraction(1)), Fraction(1))
@@ -207,9 +207,11 @@ def needed(limit: Limit, job: Job) -> Fraction | None:
 def does_not_fit(limit: Limit, job: Job) -> bool:
     """Tell whether a limit stops a job now."""
     need = needed(limit, job)
+    if need is None:
+        return True
     if limit.field == "MinTRESPJ":
-        return need is not None and need < limit.value
-    if limit.field in SUBMIT or need is None:
+        return need < limit.value
+    if limit.field in SUBMIT:
         return False
     if limit.field in ("GrpTRESMins", "GrpWall") and limit.is_reached:
         return True
@@ -217,7 +219,7 @@ def does_not_fit(limit: Limit, job: Job) -> bool:
 
 
 def would_fit(limit: Limit, job: Job) -> int | None:
-    """Return the least value of a limit with which a job would start; None where that is unknown.
+    """Return the least value of a limit with which a job would start; None where none is enough.
 
     Of a limit that is never below what is used the next value above it.
     """

@@ -369,6 +369,11 @@ def submits(branch: Branch, account: str) -> bool:
     return True
 
 
+def set_longest(branch: Branch, time: str) -> None:
+    """Let jobs of the partition "normal" have so long a time limit."""
+    branch.lab.run("scontrol", "update", "partitionname=normal", f"maxtime={time}")
+
+
 def test_what_the_bank_limits_and_what_ended(branch: Branch) -> None:
     branch.set(enforcement="limit")
     branch.open("native", 10)
@@ -377,6 +382,12 @@ def test_what_the_bank_limits_and_what_ended(branch: Branch) -> None:
     found = advised(branch, job, "AssocGrpBillingMinutes", "GrpTRESMins=billing=600 of account")
     assert found.numbers["at_most_billing_seconds"] == 60 * SU
     assert found.remedy.endswith("'slurm_bank.py add native 50'")
+    set_longest(branch, "UNLIMITED")
+    endless = waits(branch, "native", "AssocGrpBillingMinutes", minutes=0)
+    set_longest(branch, "7-00:00:00")
+    found = advised(branch, endless, "AssocGrpBillingMinutes", "the job has no time limit")
+    do(branch, found.remedy)
+    starts(branch, endless)
     movements.add(branch.bank, Command("add", "native", 50 * SU))
     starts(branch, job)
     branch.wait_for_sacct(job)

@@ -249,6 +249,53 @@ def test_a_reason_in_plain_words(
     assert first.numbers["slurm_reason"] == changes["reason"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "account", "said", "remedy"),
+    [
+        (
+            "AssocGrpBillingMinutes",
+            "dept",
+            "set aside for running jobs; the job has no time limit (AssocGrpBillingMinutes)",
+            "a time of at most 1:40:00: 'scontrol update jobid=99 timelimit=100'",
+        ),
+        (
+            "AssocMaxWallDurationPerJobLimit",
+            "wall",
+            "MaxWallPJ=5 of account wall; the job has no time limit",
+            "a time of at most 0:05:00: 'scontrol update jobid=99 timelimit=5'",
+        ),
+        (
+            "AssocGrpCPUMinutesLimit",
+            "proj",
+            "GrpTRESMins=cpu=0 of account proj",
+            "a time limit: 'scontrol update jobid=99 timelimit=MINUTES'",
+        ),
+    ],
+)
+def test_a_job_without_a_time_limit_fits_into_no_limit_of_time(
+    reason: str, account: str, said: str, remedy: str
+) -> None:
+    waits = job(reason=reason, account=account, limit_minutes=None)
+    first = explain_job(waits, queue(), NOBODY)[0]
+    assert (first.effect, first.code) == (STOPS, reason)
+    assert said in first.sentence
+    assert first.remedy == remedy
+    assert (first.numbers["needed"], first.numbers["would_fit"]) == (None, None)
+
+
+def test_a_hold_of_the_banks_stops_a_job_without_a_time_limit() -> None:
+    waits = job(reason="AssocGrpCPUMinutesLimit", account="proj", limit_minutes=None)
+    ours = Ours(frozenset({("proj", "", "GrpTRESMins=cpu")}), frozenset())
+    first = explain_job(waits, queue(), ours)[0]
+    assert "GrpTRESMins=cpu=0 is the bank's hold of account proj" in first.sentence
+
+
+def test_no_time_limit_does_not_matter_for_what_a_job_has_none_of() -> None:
+    waits = job(reason="None", account="dept", limit_minutes=None, tres={"billing": 0})
+    said = [one.sentence for one in explain_job(waits, queue(), NOBODY)]
+    assert not any("GrpTRESMins=billing" in one for one in said)
+
+
 def test_a_limit_of_the_banks_is_raised_with_sus() -> None:
     waits = job(reason="AssocGrpBillingMinutes", account="dept", limit_minutes=200)
     ours = Ours(frozenset(), frozenset({("dept", "")}))
