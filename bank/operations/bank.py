@@ -53,7 +53,7 @@ class Bank(NamedTuple):
         return Slurm(settings.slurm_bin, settings.slurm_conf, settings.slurm_timeout_seconds)
 
     def today(self) -> str:
-        """Return the date here, as the predecessor wrote it: ISO, local time."""
+        """Return the date in the site's zone, as the predecessor wrote it: ISO."""
         return time.strftime("%Y-%m-%d", time.localtime(self.clock() // 1_000_000))
 
 

@@ -1,7 +1,7 @@
 """Periods: on which day one ends, and when the next began.
 
-Days are those of the calendar where the bank runs, so neither the length of a year nor daylight
-saving changes their number.
+Days are those of the site's calendar, so neither the length of a year nor daylight saving changes
+their number.
 """
 
 import re
