@@ -157,6 +157,8 @@ def allocated_cpus(job: Job, node: Node, taken: int) -> int:
     if controller.gives_whole_sockets:
         # Tasks of one CPU go round the sockets, larger ones fill one after the other.
         room = max(node.cores_per_socket * threads // size, 1)
+        if job.asked.tasks_per_socket:
+            room = min(room, job.asked.tasks_per_socket)
         sockets = (
             cores
             if size == 1

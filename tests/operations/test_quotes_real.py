@@ -193,6 +193,7 @@ ELSEWHERE = (
     Kind("-p threads -n 3 -c 3", is_large=True),
     Kind("-p threads -n 4 --hint=nomultithread"),
     Kind("-p threads -n 4 --ntasks-per-core=1"),
+    Kind("-p threads -N 1 -n 2 -c 2 --ntasks-per-socket=1", is_large=True),
     Kind("-p threads -n 20", is_large=True),
     Kind("-p threads -N 2 -n 24", is_large=True),
     Kind("-p whole -n 3", is_large=True),

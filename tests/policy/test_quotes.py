@@ -106,6 +106,23 @@ def test_a_job_costs_its_cpus_for_its_time_limit() -> None:
     assert found.late_cost == 4 * LATE_SECONDS
 
 
+@pytest.mark.parametrize(("tasks_per_socket", "cpus"), [(None, 16), (1, 32), (2, 16)])
+def test_where_sockets_are_given_out_each_has_no_more_tasks_than_it_may(
+    tasks_per_socket: int | None, cpus: int
+) -> None:
+    by_socket = CONTROLLER._replace(selects=frozenset({"CR_SOCKET_MEMORY"}))
+    asked = Request(
+        tasks=2,
+        cpus_per_task=2,
+        min_cpus=4,
+        node_cpus=2,
+        min_nodes=1,
+        max_nodes=1,
+        tasks_per_socket=tasks_per_socket,
+    )
+    assert quote(asked, CLUSTER._replace(controller=by_socket)).billing == cpus
+
+
 def test_an_array_costs_all_its_tasks() -> None:
     found = quoted(array_tasks=10, array_highest=9, array_at_once=3, time_minutes=1)
     assert (found.tasks, found.at_once) == (10, 3)
