@@ -35,7 +35,7 @@ DATABASE_BACKUP_JSON = ''
 # The clusters, in lower case, each once; [] is the one that this machine belongs to.
 CLUSTERS = []
 
-# Directory of sshare, sacctmgr, scontrol, sacct and squeue.
+# Directory of sacctmgr, scontrol, sacct, squeue, sinfo and sdiag.
 SLURM_BIN = '/usr/bin'
 
 # Slurm's configuration file; '' is the SLURM_CONF of the environment, or Slurm's own default.

@@ -15,7 +15,7 @@ class Slurm(NamedTuple):
     """How to reach Slurm.
 
     Attributes:
-        bin_directory: where sshare, sacctmgr, scontrol, sacct and squeue are.
+        bin_directory: where sacctmgr, scontrol, sacct, squeue, sinfo and sdiag are.
         conf: value of SLURM_CONF for them, or "" for their built-in default.
         timeout_seconds: a command that takes longer is ended, with all that it started.
     """
