@@ -112,14 +112,14 @@ def _of_user(account: str, user: str, queue: Queue, add: str) -> Iterator[Reason
     subject, where = f"user {user} in account {account}", (queue.cluster,)
     numbers: dict[str, object] = {"user": user, "account": account, "accounts_of_user": list(has)}
     if not mine:
-        said = f"she has no association there on {queue.cluster}, so submissions are refused"
+        said = f"they have no association there on {queue.cluster}, so submissions are refused"
         said += f"; they are in {listed(has)}" if has else "; they are in no account"
-        other = f", or submit to one of hers: 'sbatch --account={has[0]}'" if has else ""
+        other = f", or submit to one of theirs: 'sbatch --account={has[0]}'" if has else ""
         remedy = f"{add}{other}"
         yield Reason("no_association", STOPS, FOR_USER, subject, said, remedy, numbers, where)
     elif all(one.partition for one in mine):
         names = [one.partition for one in mine]
-        said = f"she may use it in {listed(names)} only; elsewhere submissions are refused"
+        said = f"they may use it in {listed(names)} only; elsewhere submissions are refused"
         remedy = f"'sbatch --partition={names[0]}'"
         numbers["partitions"] = names
         yield Reason("some_partitions", NOTE, FOR_USER, subject, said, remedy, numbers, where)

@@ -42,7 +42,7 @@ def read_holders(output: str, accounts: Collection[str]) -> list[Holder]:
 
 
 def read_accounts_of_users(output: str) -> dict[str, tuple[str, ...]]:
-    """Return by user the accounts in which she has an association."""
+    """Return by user the accounts in which the user has an association."""
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
         head = _ASSOCIATION.match(line)

@@ -170,7 +170,7 @@ def test_limits_of_users_are_told(bank: Bank, fake: FakeSlurm, proj: int) -> Non
     lifted = next(one for one in explain(bank, "proj").reasons if one.code == "user_limit_used")
     assert lifted.effect == COMING
     assert explaining.explain(bank, "proj", user="bob", job=None).verdict.startswith(
-        "no job of user bob in account proj starts: she has no association"
+        "no job of user bob in account proj starts: they have no association"
     )
 
 

@@ -468,7 +468,7 @@ def test_a_user_who_may_use_an_account_in_one_partition_only() -> None:
         one._replace(partition="gpu") if one.user == "lab-bob" else one for one in known.holders
     )
     found = of_account("proj", "lab-bob", known._replace(holders=only))
-    assert found["some_partitions"].startswith("she may use it in gpu only")
+    assert found["some_partitions"].startswith("they may use it in gpu only")
 
 
 def test_partitions_that_refuse_an_account_or_are_away_are_noted() -> None:
