@@ -33,14 +33,15 @@ class Books(NamedTuple):
         return self.granted - self.used
 
 
-def _effect(source: str, target: str) -> tuple[int, int]:
+def effect(source: str, target: str) -> tuple[int, int]:
+    """Return how an entry changes what is granted and what is used: 1, 0 or -1 for each."""
     own = (AVAILABLE, USED)
     return (target in own) - (source in own), (target == USED) - (source == USED)
 
 
-# By kind, source and target: whether what is granted and what is used rise by the amount (1), fall
-# by it (-1), or stay (0). Whatever is not used is available, so the two totals say it all.
-EFFECTS = {(kind, *pair): _effect(*pair) for kind, pairs in KINDS.items() for pair in pairs}
+# By kind, source and target, those that there are. Whatever is not used is available, so the two
+# totals say it all.
+EFFECTS = {(kind, *pair): effect(*pair) for kind, pairs in KINDS.items() for pair in pairs}
 
 
 def moved(books: Books, draft: Draft) -> Books:
@@ -49,13 +50,13 @@ def moved(books: Books, draft: Draft) -> Books:
     Raises:
         LedgerBroken: the entry is not one that the ledger knows: a fault of the program.
     """
-    effect = EFFECTS.get((draft.kind, draft.source, draft.target))
-    if effect is None:
+    known = EFFECTS.get((draft.kind, draft.source, draft.target))
+    if known is None:
         raise LedgerBroken(f"no {draft.kind} moves from {draft.source} to {draft.target}")
     if type(draft.amount) is not int or draft.amount <= 0:
         raise LedgerBroken(f"an entry moves more than 0 billing-seconds, not {draft.amount!r}")
-    granted = books.granted + effect[0] * draft.amount
-    used = books.used + effect[1] * draft.amount
+    granted = books.granted + known[0] * draft.amount
+    used = books.used + known[1] * draft.amount
     if max(abs(granted), abs(used), abs(granted - used)) > MAX_TOTAL:
         raise LedgerBroken(f"account {draft.account} would hold more than 64 bits can")
     if used < 0:
@@ -65,7 +66,7 @@ def moved(books: Books, draft: Draft) -> Books:
 
 def granted_by(draft: Draft) -> int:
     """Return by how much an entry changes what is granted; below 0 it takes."""
-    return draft.amount * _effect(draft.source, draft.target)[0]
+    return draft.amount * effect(draft.source, draft.target)[0]
 
 
 def extended(books: Books, drafts: Iterable[Draft], *, now: int) -> tuple[Books, list[Entry]]:

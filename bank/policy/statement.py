@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from bank.ledger.entries import AVAILABLE, USED
+from bank.ledger.books import effect
 from bank.policy.spans import Span
 
 # The kind of a line that is no entry: what of the use below counts otherwise than it was booked.
 NOT_COUNTED = "not counted"
 _CHILD = "child "
-_OWN_BOOKS = (AVAILABLE, USED)
 
 
 class Line(NamedTuple):
@@ -127,11 +126,11 @@ def changes(kind: str, source: str, target: str, reference: str | None) -> tuple
     Returns:
         1, 0 or -1 for each, to be multiplied by the amount.
     """
-    granted = (target in _OWN_BOOKS) - (source in _OWN_BOOKS)
+    granted, used = effect(source, target)
     if closed_child(kind, reference) is not None:
         # Paid from what is available, because that use stands in the child's books.
         return granted, -1
-    return granted, (target == USED) - (source == USED)
+    return granted, used
 
 
 def closed_child(kind: str, reference: str | None) -> str | None:
