@@ -214,6 +214,7 @@ def _range(amounts: dict[str, str]) -> str:
 
 def _chart(found: dict[str, Any], width: int) -> list[str]:
     from bank.cli.chart import Point, Text, drawn, legend
+    from bank.operations.days import day_of
 
     amounts = ("least_billing_seconds", "expected_billing_seconds", "most_billing_seconds")
     past = [
@@ -222,12 +223,13 @@ def _chart(found: dict[str, Any], width: int) -> list[str]:
     ]
     ahead = [Point(one["at_seconds"], *(one[name] for name in amounts)) for one in found["ahead"]]
     points = [*past, *ahead]
-    days = [one["at"][: len("2026-01-31")] for one in (found["past"][0], found["ahead"][-1])]
+    edges = (points[0], ahead[0], points[-1])
+    start, now, end = (day_of(one.at * 1_000_000).isoformat() for one in edges)
     is_ascii = not can_print(_BLOCK)
     # What can be had is highest at the lowest rate.
     highest = max((*found["past"], *found["ahead"]), key=_height)
     top = highest.get("left_su") or highest["most_su"]
-    text = Text(top, days[0], found["at"][: len("2026-01-31")], days[1])
+    text = Text(top, start, now, end)
     lines = drawn(points, ahead[0].at, text, width=width, height=_CHART_LINES, is_ascii=is_ascii)
     return [*lines, legend(is_ascii=is_ascii)] if lines else []
 

@@ -444,6 +444,13 @@ def test_the_chart_is_drawn_where_it_is_asked_for(used: Command) -> None:
     assert lines[-2].split() == ["2027-01-11", "2027-02-10", "2027-03-12"]
 
 
+def test_the_days_under_a_chart_are_those_of_the_site(used: Command, settings: Path) -> None:
+    text = settings.read_text()
+    settings.write_text(text.replace("TIME_ZONE = 'UTC'", "TIME_ZONE = 'Pacific/Kiritimati'"))
+    lines = used("forecast", "test1", "--chart").out.splitlines()
+    assert lines[-2].split() == ["2027-01-12", "2027-02-11", "2027-03-13"]
+
+
 def test_list_finds(used: Command, fake: FakeSlurm) -> None:
     fake.add_account("idle")
     used("insert", "test2", "100")
