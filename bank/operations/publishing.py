@@ -145,8 +145,11 @@ def _bring_up_to_date(
     directory = bank.settings.published
     for number in there - {str(uid) for uid in wanted}:
         os.unlink(f"{directory}/{number}{SUFFIX}")
-    old = {uid: copy for uid, copy in wanted.items()
-           if str(uid) not in there or before.digests.get(str(uid)) != copy.digest}  # fmt: skip
+    old = {
+        uid: copy
+        for uid, copy in wanted.items()
+        if str(uid) not in there or before.digests.get(str(uid)) != copy.digest
+    }
     # Were we killed in between, what was written is not taken for what was there before.
     kept = {uid: digest for uid, digest in before.digests.items() if int(uid) not in old}
     _write_state(bank, directory, State("", kept))
@@ -293,10 +296,9 @@ def _since() -> list[str | int]:
 def _replace(bank: Bank, path: str, content: bytes, mode: int) -> None:
     scratch = f"{os.path.dirname(path)}/.{os.path.basename(path)}{_SCRATCH}"
     descriptor = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, mode)
-    try:
-        os.write(descriptor, content)
+    # A file writes all of it or raises; os.write may write a part, and say so by a number.
+    with open(descriptor, "wb") as file:
+        file.write(content)
         os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
     _hand_over(bank, scratch)
     os.replace(scratch, path)

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import sqlite3
 import stat
 from pathlib import Path
@@ -515,6 +516,17 @@ def test_a_forecast_of_all_below_rests_on_what_ran_there(site: Site) -> None:
         of_copy = site.bank.settings._replace(database=str(site.copy_of(uid)))
         found = forecast.forecast(site.bank._replace(settings=of_copy), "dept")
         assert found["rates"] == books["rates"]
+
+
+def test_of_when_copies_are_is_never_half_written(site: Site, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            publishing._replace(site.bank, f"{tmp_path}/as_of", b"2027-01-01T00:00:00Z", 0o644)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "as_of").exists()
 
 
 def _amounts(answer: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- it is what JSON says
