@@ -55,8 +55,8 @@ class Found:
     def told(self) -> Iterator[str]:
         """Yield what was found, in the order in which it was."""
         for text, more, last in self._kinds.values():
-            like = f" (and {more} more like it, the last is {last})" if last else ""
-            yield f"{text}{like or (f' (and {more} more like it)' if more else '')}"
+            last_one = f", the last is {last}" if last else ""
+            yield f"{text} (and {more} more like it{last_one})" if more else text
 
 
 def entry_row(entry: Entry) -> Row:

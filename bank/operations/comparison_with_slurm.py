@@ -260,7 +260,8 @@ def _segments(
         if look is not None and look > last:
             found.append(_segment(last, look.asked_at, metering.RISE, question, lag))
             last = look
-            if cause == metering.FIRST and books.opened.get(meter.account, look[0]) < look[0]:
+            opened_at = books.opened.get(meter.account, look.asked_at)
+            if cause == metering.FIRST and opened_at < look.asked_at:
                 # The meter was looked at before, and had counted nothing.
                 cause = metering.RISE
         charge, adjustment = charged.get(one.reference, (0, 0))

@@ -239,17 +239,18 @@ def _by_which(holds: Sequence[Hold]) -> str:
 
 def _by_others(account: Account, scope: str, holds: Sequence[Hold]) -> Reason:
     limits = list(dict.fromkeys(limit for hold in holds for limit in hold.limits))
-    lift = " ".join(f"{limit}=-1" for limit in limits)
-    remedy = "whoever set it: 'sacctmgr show assoc where account={0} user=' shows which limit is 0"
     if limits:
-        remedy = f"whoever set it: 'sacctmgr modify account {account.name} set {lift}'"
+        lift = " ".join(f"{limit}=-1" for limit in limits)
+        how = f"'sacctmgr modify account {account.name} set {lift}'"
+    else:
+        how = f"'sacctmgr show assoc where account={account.name} user=' shows which limit is 0"
     return Reason(
         "held_by_others",
         STOPS,
         scope,
         f"account {account.name}",
         f"a limit of 0 that the bank did not set stops it{_by_which(holds)}",
-        remedy.format(account.name),
+        f"whoever set it: {how}",
         {"account": account.name, "limits": limits},
         tuple(hold.cluster for hold in holds),
     )

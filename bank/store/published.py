@@ -265,8 +265,8 @@ class Copier:
     def _add_below(self, row: dict[str, object]) -> None:
         """Let all that is below an account stand below it as one account without a name."""
         run = self._connection.execute
-        found = run(f"{_BELOW} SELECT DISTINCT account_id, name FROM below"
-                    " JOIN main.account USING (account_id)", row).fetchall()  # fmt: skip
+        names = f"{_BELOW} SELECT DISTINCT account_id, name FROM below"
+        found = run(f"{names} JOIN main.account USING (account_id)", row).fetchall()
         if not found:
             return
         for account_id, name in found:
