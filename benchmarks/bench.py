@@ -395,7 +395,7 @@ pair. Compare the ratios: milliseconds depend on the machine and on what else it
 {table(rows)}
 
 Reading all meters takes most of a pass. It is one `scontrol show assoc_mgr`, because the time of
-`sshare -a` grows with the square of the associations, as the last row shows.
+`sshare -a` grows with the square of the associations, as its row shows.
 """
 
 
