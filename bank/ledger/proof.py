@@ -16,7 +16,6 @@ from bank.ledger.entries import (
     FIRST_DIGEST,
     USED,
     Draft,
-    Entry,
     chained_digest,
     digester,
 )
@@ -59,17 +58,12 @@ class Found:
             yield f"{text} (and {more} more like it{last_one})" if more else text
 
 
-def entry_row(entry: Entry) -> Row:
-    """Return an entry as a row with its digest last."""
-    return (entry.seq, entry.posted_at, *entry.draft, entry.digest)
-
-
 def prove_chain(name: str, entries: Iterable[Row], stated: Books, found: Found) -> None:
     """Prove one account's chain.
 
     Args:
         name: the account.
-        entries: all of its rows as `entry_row` makes them, in the order of their numbers.
+        entries: number, time, all that a `Draft` has, digest of each, in the order of their numbers.
         stated: the totals that stand in the account's row.
         found: gets what is wrong, the first wrong entry first.
     """

@@ -195,7 +195,6 @@ _SEVERAL: dict[str, Callable[[str], dict[str, Any]]] = {
     "nodes": _nodes,
     "partition": _partitions,
 }
-READ = frozenset({*_PLAIN, *_FLAGS, *_GRES, *_SEVERAL, "exclusive", "oversubscribe"})
 
 
 def _completed(asked: Request, given: Mapping[str, Given]) -> Request:
