@@ -1,12 +1,14 @@
 """Closing: use that is settled with the treasury, each grant for what it pays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
 from bank.operations.bank import Bank
+from bank.policy import tree
 from bank.store import accounts, grants, meters, read, settled, user_limits
+from bank.store.above import find_parents
 from bank.store.connect import Reader, Writer
 from bank.store.grants import Grant
 from bank.store.post import post
@@ -144,6 +146,36 @@ def _forget_paid(bank: Bank, writer: Writer, standing: Standing, parts: Sequence
     for grant in grants.find_living(writer, standing.account.account_id):
         if grant.paid and grant.grant_id in closed:
             after = grant._replace(paid=max(grant.paid - closed[grant.grant_id], 0))
+            grants.change(writer, grant, after, actor=bank.actor, reason="", now=bank.clock())
+
+
+def settle_given_back(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
+    """Let grants have paid less where use was given back, of accounts and of those above them.
+
+    Else what is used next would be taken for what was given back, and not be paid by the grant that
+    is used first now.
+
+    Args:
+        bank: clock and actor.
+        writer: the transaction that has given it back.
+        names: the accounts whose use it was.
+    """
+    settled_with = grants.find_with_paid(writer)
+    if not settled_with:
+        return
+    touched: set[str] = set()
+    for name in names:
+        touched.add(name)
+        for parents in find_parents(writer, name).values():
+            touched.update(tree.ancestors(parents, name))
+    for name in sorted(touched & settled_with):
+        standing = read.standing(writer, name)
+        if standing is None:
+            continue
+        found = payers(writer, standing)
+        paid = dict(found.parts)
+        for grant in found.living:
+            after = grant._replace(paid=min(grant.paid, paid.get(grant.grant_id, 0)))
             grants.change(writer, grant, after, actor=bank.actor, reason="", now=bank.clock())
 
 

@@ -6,7 +6,7 @@ from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.operations.bank import Bank
-from bank.operations.closing import paid_by_grants
+from bank.operations.closing import paid_by_grants, settle_given_back
 from bank.operations.commands import Command, do, read_meters_before
 from bank.operations.giving import refuse_nothing
 from bank.operations.named import standing_of
@@ -71,6 +71,7 @@ def _refund(bank: Bank, writer: Writer, command: Command) -> None:
             drafts.append(refund_draft(bank, command, cluster=cluster, amount=some))
         amount -= some
     post(writer, drafts, now=bank.clock())
+    settle_given_back(bank, writer, [command.account])
 
 
 def _own_use(writer: Writer, command: Command, amount: int) -> list[tuple[str, int]]:
@@ -112,6 +113,8 @@ def _adjust(bank: Bank, writer: Writer, command: Command) -> None:
     draft = draft._replace(kind="adjustment", source=source, target=target)
     drafts = paid_by_grants(writer, [draft]) if amount > 0 else [draft]
     post(writer, drafts, now=bank.clock())
+    if amount < 0:
+        settle_given_back(bank, writer, [command.account])
 
 
 def _cluster(writer: Writer, command: Command, account_id: int) -> str:

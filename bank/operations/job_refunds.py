@@ -7,6 +7,7 @@ from bank.errors import Busy, Refusal
 from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.entries import Draft
 from bank.operations.bank import Bank, utc_text
+from bank.operations.closing import settle_given_back
 from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
 from bank.operations.corrections import refund_draft
@@ -304,6 +305,7 @@ def _book(
             for one, entry in zip(mine, entries, strict=True)
         ]
         job_refunds.write_refunds(writer, order.cluster.name, known[name].account_id, rows)
+    settle_given_back(bank, writer, posted)
     accounts.show(writer, bank.database, list(posted))
 
 

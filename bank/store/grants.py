@@ -174,6 +174,12 @@ def find_paid_by_dated(reader: Reader) -> set[str]:
     return {name for (name,) in rows}
 
 
+def find_with_paid(reader: Reader) -> set[str]:
+    """Return the accounts of which use was settled with a grant that is not over."""
+    sql = f"SELECT DISTINCT name {_FROM} WHERE paid > 0 AND state <> :over"
+    return {name for (name,) in reader.query(sql, over=OVER)}
+
+
 def find_base_amounts(reader: Reader) -> dict[str, int]:
     """Return what each open account has in the grant without an end: billing-seconds."""
     rows = reader.query(

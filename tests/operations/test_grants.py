@@ -1001,6 +1001,27 @@ def test_what_dates_did_is_said_also_where_the_reading_was_overtaken(
 # -- what is settled, and what is not ----------------------------------------------------------
 
 
+@pytest.mark.parametrize(("verb", "su"), [("refund", 20), ("adjust", -20)])
+@pytest.mark.parametrize("name", ["proj", "dept"])
+def test_what_is_used_after_use_was_given_back_is_for_the_grant_that_ends_first(
+    bank: Bank, fake: FakeSlurm, go: Go, verb: str, su: int, name: str
+) -> None:
+    user = fake.add_user("proj")
+    for account in ("dept", "proj"):
+        do(bank, "insert", account, 100)
+    fake.use(user, 50 * SU)
+    go(JAN)
+    give(bank, name, 40, JAN, FEB, force=True)
+    do(bank, verb, "proj", su, reason="by mistake")
+    assert states(bank, name) == [("in force", 40)]
+    # Who pays for it is not whoever paid for what was given back.
+    fake.use(user, 20 * SU)
+    go(JAN + HOUR)
+    assert states(bank, name) == [("in force", 20)]
+    go(FEB)
+    assert has(bank, name) == (100, 30)
+
+
 def test_what_was_settled_and_closed_is_forgotten(bank: Bank, go: Go) -> None:
     bank = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
     do(bank, "insert", "test1", 0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bank.errors import Busy, InputError, Refusal
-from bank.operations import grants, job_refunds, movements, outage_refunds
+from bank.operations import grants, job_refunds, movements, outage_refunds, shown_grants
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
@@ -32,6 +32,21 @@ def test_what_a_job_cost_is_given_back_and_counts_for_nobody_above(jobs: Jobs) -
     answer = jobs.refund("7", reason="node died")
     assert answer["refund_billing_seconds"] == 4 * SU
     assert (jobs.used(), jobs.used("dept")) == (SU, SU)
+    jobs.agrees()
+
+
+def test_what_runs_after_a_refund_is_for_the_grant_that_ends_first(jobs: Jobs) -> None:
+    jobs.ran("7")
+    enforce(jobs.bank)
+    at = jobs.now * 1_000_000
+    given = Command("grant", "proj", 50 * SU, start_at=at, end_at=2 * at, force=True)
+    grants.grant(jobs.bank, given)
+    jobs.refund("7")
+    jobs.ran("8")
+    enforce(jobs.bank)
+    found = shown_grants.grants(jobs.bank, "proj")
+    assert sorted(one["used_billing_seconds"] for one in found) == [0, SU]
+    assert [one["used_su"] for one in found if one["carry_percent"] is not None] == ["1"]
     jobs.agrees()
 
 

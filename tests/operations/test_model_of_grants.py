@@ -31,7 +31,10 @@ NEVER = 10**18
 
 
 class Lot(NamedTuple):
-    """A grant as the model has it: what is left of it, and what of the use so far it has paid."""
+    """A grant as the model has it: what is left of it, and what of the use so far it has paid.
+
+    Of that `since` is what it has paid since a grant of the account last started.
+    """
 
     number: int
     start: int
@@ -40,6 +43,7 @@ class Lot(NamedTuple):
     promised: int
     left: int
     paid: int
+    since: int = 0
 
 
 class Purse:
@@ -58,7 +62,9 @@ class Purse:
         self.debt += amount
         for lot in self.order():
             some = min(max(lot.left, 0), self.debt)
-            self.lots[lot.number] = lot._replace(left=lot.left - some, paid=lot.paid + some)
+            self.lots[lot.number] = lot._replace(
+                left=lot.left - some, paid=lot.paid + some, since=lot.since + some
+            )
             self.debt -= some
 
     def give(self, number: int, amount: int) -> None:
@@ -78,6 +84,28 @@ class Purse:
             amount -= some
         return taken
 
+    def give_back(self, amount: int) -> None:
+        """Take off what was used: what nobody paid, then what was paid since the last start.
+
+        Then what was paid before it, of the lot that ends last first.
+        """
+        some = min(self.debt, amount)
+        self.debt -= some
+        amount -= some
+        for what in ("since", "before"):
+            for lot in reversed(self.order()):
+                there = lot.since if what == "since" else lot.paid
+                some = min(there, amount)
+                changed = lot._replace(left=lot.left + some, paid=lot.paid - some)
+                self.lots[lot.number] = changed._replace(since=min(lot.since, changed.paid))
+                amount -= some
+        assert not amount
+
+    def settle(self) -> None:
+        """A grant starts: what was paid until now was paid by those before it."""
+        for number, lot in self.lots.items():
+            self.lots[number] = lot._replace(since=0)
+
     def turn(self, now: int) -> None:
         """Start and end what is due."""
         while True:
@@ -92,6 +120,7 @@ class Purse:
             _, starts, number = min(due)
             lot = self.lots[number]
             if starts:
+                self.settle()
                 self.lots[number] = lot._replace(promised=0, left=lot.promised)
                 self.use(0)
             else:
@@ -99,6 +128,7 @@ class Purse:
                 carried = max(lot.left, 0) * lot.carry // 100
                 if carried:
                     days = (lot.end - lot.start) // DAY
+                    self.settle()
                     after = Lot(-number, lot.end, lot.end + days * DAY, 0, 0, carried, 0)
                     self.lots[-number] = after
                     self.use(0)
@@ -238,6 +268,7 @@ class GrantsAndTime(RuleBasedStateMachine):
             # Of several that are alike the oldest is given more.
             theirs = next(one["grant"] for one in self.shown(to) if self.is_same(one, name, lot))
             if theirs not in before:
+                other.settle()
                 other.lots[theirs] = lot._replace(number=theirs, left=0, paid=0)
             other.give(self.key_of(to, theirs), some)
 
@@ -259,6 +290,24 @@ class GrantsAndTime(RuleBasedStateMachine):
         lots = self.purses[name].lots
         return next((key for key in lots if kind == f"carry-over {-key}"), number)
 
+    @rule(name=names, amount=amounts, verb=st.sampled_from(["refund", "adjust"]))
+    def give_back(self, name: str, amount: int, verb: str) -> None:
+        self.read_now()
+        before = self.all_used()
+        sign = 1 if verb == "refund" else -1
+        try:
+            self.do(verb, name, sign * amount, reason="by mistake")
+        except Refusal:
+            # What it has used itself may be closed, or be that of an account below.
+            assert self.all_used() == before
+            return
+        for paying, used in self.all_used().items():
+            self.purses[paying].give_back(before[paying] - used)
+
+    def all_used(self) -> dict[str, int]:
+        with reading(self.bank.database) as reader:
+            return {name: one.used for name, one in read.standings(reader).items()}
+
     @rule(name=names)
     def reset_usage(self, name: str) -> None:
         self.read_now()
@@ -266,7 +315,7 @@ class GrantsAndTime(RuleBasedStateMachine):
         purse = self.purses[name]
         purse.debt = 0
         for number, lot in list(purse.lots.items()):
-            purse.lots[number] = lot._replace(left=lot.left + lot.paid, paid=0)
+            purse.lots[number] = lot._replace(left=lot.left + lot.paid, paid=0, since=0)
         # Each period gives what has no end anew.
         base = purse.lots.pop(self.base[name])
         self.base[name] = max(one["grant"] for one in self.shown(name))
