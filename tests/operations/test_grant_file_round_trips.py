@@ -149,7 +149,7 @@ def apply(bank: Bank, path: str, *, reason: str = "") -> None:
 def lines(path: str) -> list[list[str]]:
     """Return what a file says but for why: where it says nothing the new history does."""
     rows = [line.split(",") for line in Path(path).read_text().replace('of "it"', "").splitlines()]
-    return [[*row[:4], *row[-3:]] for row in rows]
+    return [[*row[:4], *row[-4:]] for row in rows]
 
 
 @RESTING
@@ -194,9 +194,9 @@ def test_any_grants_become_what_any_file_says_and_others_stay(
 
 def said(row: list[str], old: dict[tuple[str, ...], list[str]]) -> list[str]:
     """Return a row with what is carried over where it leaves that open: as it was, or nothing."""
-    *start, end, carry, owed = row
-    was = old[grant_of(row)][-2] if grant_of(row) in old else "0"
-    return [*start, end, carry or was, owed] if end not in ("", "end") else row
+    *start, end, carry, owed, zone = row
+    was = old[grant_of(row)][-3] if grant_of(row) in old else "0"
+    return [*start, end, carry or was, owed, zone] if end not in ("", "end") else row
 
 
 def grant_of(row: list[str]) -> tuple[str, ...]:
