@@ -142,6 +142,9 @@ class Forger:
         for path in filled.glob("bank.*"):
             shutil.copy(path, directory)
         self.bank = bank_in(directory)
+        # As if all had been done here: the log's lines name their database.
+        log_file = Path(self.bank.settings.logfile)
+        log_file.write_text(log_file.read_text().replace(str(filled), str(directory)))
         self.sql = sqlite3.connect(directory / "bank.db", isolation_level=None)
         self.sql.execute("PRAGMA foreign_keys = OFF")
         self.sql.execute("PRAGMA ignore_check_constraints = ON")
