@@ -63,7 +63,7 @@ def prove_chain(name: str, entries: Iterable[Row], stated: Books, found: Found) 
 
     Args:
         name: the account.
-        entries: number, time, all that a `Draft` has, digest of each, in the order of their numbers.
+        entries: of each its number, time, all that a `Draft` has, and digest; in their order.
         stated: the totals that stand in the account's row.
         found: gets what is wrong, the first wrong entry first.
     """
