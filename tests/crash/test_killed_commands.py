@@ -11,7 +11,6 @@ from tests.crash.world import (
     World,
     check_books,
     check_slurm,
-    forget_database,
     make_world,
 )
 from tests.lab import Lab
@@ -136,18 +135,14 @@ class Stage:
         world.lab.make_accounts(self.accounts, users=users)
         for account in self.accounts:
             world.set_limit(account, ORIGINAL)
+        self.empty = world.files()
         self.template: dict[Path, bytes] = {}
 
     def _use(self) -> None:
-        lab = self.world.lab
         for name, (limit, _) in self.world.slurm().items():
             if name in self.accounts and limit != ORIGINAL:
                 self.world.set_limit(name, ORIGINAL)
-        for name in self.accounts:
-            if not lab.raw_usage(name):
-                lab.submit(name, partition="fast", command="sleep 1")
-        lab.wait_for(lambda: all(lab.raw_usage(name) for name in self.accounts), "usage")
-        lab.wait_for(lambda: not lab.run("squeue", "-h"), "all jobs to end")
+        self.world.use(self.accounts)
         self.ready = list(self.accounts)
 
     def set(self) -> str:
@@ -160,7 +155,7 @@ class Stage:
         if self.case.has_used and not self.ready:
             self._use()
         self.account = self.ready.pop() if self.case.has_used else self.accounts[0]
-        forget_database(world)
+        world.put_back(self.empty)
         self.limits = dict.fromkeys(self._named(), ORIGINAL)
         self._set_limits()
         for line in self.case.prepare:

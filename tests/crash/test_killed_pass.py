@@ -12,7 +12,6 @@ from tests.crash.world import (
     World,
     check_books,
     check_slurm,
-    forget_database,
     killed_at_each,
     make_world,
 )
@@ -36,6 +35,7 @@ class Stage:
         self.used = ["charged", "held", *self.resets]
         self.unused: list[str] = []
         self.reset = ""
+        self.empty = world.files()
         self.template: dict[Path, bytes] = {}
         world.lab.make_accounts(self.used, users=["lab-ada"])
         world.lab.make_account("released")
@@ -46,13 +46,8 @@ class Stage:
         return ORIGINAL if name in ("held", "released") else None
 
     def _use(self) -> None:
-        lab, world = self.world.lab, self.world
         self._set_limits({name: self.original(name) for name in self.used})
-        for name in self.used:
-            if not lab.raw_usage(name):
-                lab.submit(name, partition="fast", command="sleep 1")
-        lab.wait_for(lambda: all(world.slurm()[name][1] for name in self.used), "usage")
-        lab.wait_for(lambda: not lab.run("squeue", "-h"), "all jobs to end")
+        self.world.use(self.used)
         self.unused = list(self.resets)
 
     def _set_limits(self, wanted: dict[str, int | None]) -> None:
@@ -72,7 +67,7 @@ class Stage:
             self._use()
         self.reset = self.unused.pop()
         self._set_limits({name: self.original(name) for name in names})
-        forget_database(world)
+        world.put_back(self.empty)
         world.do("insert", "released", "0")
         world.do("insert", self.reset, "100")
         # What was written and not brought to Slurm, because it was killed then.

@@ -90,6 +90,19 @@ class World(NamedTuple):
         """Return GrpTRESMins=cpu of each account, as the controller has it."""
         return {name: limit for name, (limit, _) in self.slurm().items()}
 
+    def use(self, names: Sequence[str]) -> None:
+        """Let accounts use something, as far as they have used nothing, and wait for the end."""
+        for name, (_, raw) in self.slurm().items():
+            if name in names and not raw:
+                self.lab.submit(name, partition="fast", command="sleep 1")
+
+        def have_used() -> bool:
+            shown = self.slurm()
+            return all(shown[name][1] for name in names)
+
+        self.lab.wait_for(have_used, "usage")
+        self.lab.wait_for(lambda: not self.lab.run("squeue", "-h"), "all jobs to end")
+
     def set_limit(self, account: str, minutes: int) -> None:
         """Set an account's own limit, -1 for none, and wait until the controller shows it."""
         where = ("where", f"account={account}", f"cluster={self.lab.cluster}")
@@ -177,12 +190,6 @@ def left_behind(world: World) -> str:
     )
     files = {re.sub("[0-9]+", "", path.name) for path in world.directory.iterdir()}
     return repr((counts, shown, changes, world.slurm(), sorted(files)))
-
-
-def forget_database(world: World) -> None:
-    """Begin anew with an empty bank."""
-    world.put_back({})
-    world.do("migrate")
 
 
 def killed_at_each(
