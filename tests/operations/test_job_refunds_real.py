@@ -104,16 +104,6 @@ def test_runs_that_cost_nothing_or_run_still(branch: Branch) -> None:
     assert refused(branch, 999_999) == "no_such_job"
 
 
-def test_a_job_that_timed_out(branch: Branch) -> None:
-    branch.open("late")
-    branch.lab.reconfigure(OverTimeLimit="0", KillWait="1")
-    job = branch.lab.submit("late", ADA, partition="fast", minutes=1, command="sleep 300")
-    branch.lab.wait_for_state(job, {"TIMEOUT"}, timeout=150)
-    end(branch, job)
-    assert refund(branch, job) == counted(branch, "late") == branch.ran(job) >= 60 * SU
-    assert branch.used("late") == 0
-
-
 def test_each_task_of_an_array_and_each_run_of_a_requeued_job(branch: Branch) -> None:
     branch.open("many")
     ran = branch.run_array("many", 3, partition="fast", extra=["--array=1-3"])
