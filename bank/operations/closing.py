@@ -158,7 +158,7 @@ def settle_given_back(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
     Args:
         bank: clock and actor.
         writer: the transaction that has given it back.
-        names: the accounts whose use it was.
+        names: the accounts whose use it was, or that a child left with what it has used.
     """
     settled_with = grants.find_with_paid(writer)
     if not settled_with:

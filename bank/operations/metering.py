@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bank.errors import Busy, SettingsError
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.operations.bank import Bank
-from bank.operations.closing import paid_by_grants
+from bank.operations.closing import paid_by_grants, settle_given_back
 from bank.operations.clusters import (
     Cluster,
     all_clusters,
@@ -274,6 +274,8 @@ def _write_places(
         if bank.settings.usage_baseline == "now":
             new = [(above, child) for above, child in came if above not in known.places]
             settled.forgive(writer, cluster.name, new, what="charged")
+        # Use that left with a child is given back to those above it.
+        settle_given_back(bank, writer, {above for above, _ in left})
     return first_seen
 
 

@@ -1022,6 +1022,25 @@ def test_what_is_used_after_use_was_given_back_is_for_the_grant_that_ends_first(
     assert has(bank, name) == (100, 30)
 
 
+def test_what_is_used_after_a_child_left_is_for_the_grant_that_ends_first(
+    bank: Bank, fake: FakeSlurm, go: Go
+) -> None:
+    own, user = fake.add_user("dept"), fake.add_user("proj")
+    for account in ("dept", "proj"):
+        do(bank, "insert", account, 100)
+    fake.use(user, 30 * SU)
+    go(JAN)
+    give(bank, "dept", 40, JAN, FEB)
+    fake.add_account("other")
+    fake.parents["proj"] = "other"
+    go(JAN + HOUR)
+    fake.use(own, 20 * SU)
+    go(JAN + 2 * HOUR)
+    assert states(bank, "dept") == [("in force", 20)]
+    go(FEB)
+    assert has(bank, "dept") == (100, 0)
+
+
 def test_what_was_settled_and_closed_is_forgotten(bank: Bank, go: Go) -> None:
     bank = bank._replace(settings=bank.settings._replace(on_top_up="reset"))
     do(bank, "insert", "test1", 0)
