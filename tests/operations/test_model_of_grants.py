@@ -269,7 +269,7 @@ class GrantsAndTime(RuleBasedStateMachine):
             theirs = next(one["grant"] for one in self.shown(to) if self.is_same(one, name, lot))
             if theirs not in before:
                 other.settle()
-                other.lots[theirs] = lot._replace(number=theirs, left=0, paid=0)
+                other.lots[theirs] = lot._replace(number=theirs, left=0, paid=0, since=0)
             other.give(self.key_of(to, theirs), some)
 
     def is_same(self, one: dict[str, Any], name: str, lot: Lot) -> bool:
