@@ -149,7 +149,8 @@ def _partition_time(job: Job, queue: Queue) -> Details:
         return f"it asks for {span(asks)}", "", {}
     others = _others(job, queue, lambda one: one.max_minutes is None or one.max_minutes >= asks)
     most = max(allowed)
-    text = f"it asks for {span(asks)}, {' and '.join(job.partitions)} allows {span(most)}"
+    allow = "allow" if len(job.partitions) > 1 else "allows"
+    text = f"it asks for {span(asks)}, {' and '.join(job.partitions)} {allow} {span(most)}"
     shorter = f"a time of at most {span(most)}: {_update(job, f'timelimit={most}')}"
     remedy = f"{shorter}; or {others}: {_update(job, 'partition=NAME')}"
     return text, remedy, {"allowed_minutes": most}

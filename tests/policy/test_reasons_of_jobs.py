@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bank.policy.queue import Job, License, Node, Qos, Queue, Reservation, Use
-from bank.policy.reasons import STOPS, WAITS
+from bank.policy.reasons import ACCOUNT, STOPS, USER, WAITS
 from bank.policy.reasons_of_jobs import Ours, cost_at_most, explain_job
 from bank.policy.reasons_of_queue import (
     explain_cost,
@@ -127,6 +127,16 @@ REASONS: list[tuple[dict[str, Any], str, str, str]] = [
         STOPS,
         "it asks for 1:30:00, fractional allows 0:30:00",
         "timelimit=30'; or partition normal or fast:",
+    ),
+    (
+        {
+            "reason": "PartitionTimeLimit",
+            "partitions": ("fractional", "normal"),
+            "limit_minutes": 20_000,
+        },
+        STOPS,
+        "fractional and normal allow 7-00:00:00",
+        "timelimit=10080'; or another partition:",
     ),
     (
         {"reason": "PartitionNodeLimit", "partitions": ("fractional",), "tres": {"node": 2}},
@@ -353,6 +363,51 @@ def test_what_running_jobs_may_still_use_is_not_left() -> None:
     assert only.remedy.startswith("a time of at most 0:40:00: 'scontrol update jobid=99 timelimit=")
     assert "wait until jobs end" in only.remedy
     assert "set GrpTRESMins=billing=110'" in only.remedy
+
+
+def with_limits(known: Queue, limits: Mapping[str, Mapping[str, Use]]) -> Queue:
+    """Return a cluster on which these limits were set, by whoever has them."""
+    holders = (
+        one._replace(limits={**one.limits, **limits.get(str(one), {})}) for one in known.holders
+    )
+    return known._replace(holders=tuple(holders))
+
+
+def test_an_association_for_a_partition_counts_there_and_the_one_for_all_elsewhere() -> None:
+    known = with_limits(queue(), {"user lab-ada in account free": {"MaxWallPJ": Use(3)}})
+    for_all = next(one for one in known.holders if str(one) == "user lab-ada in account free")
+    for_one = for_all._replace(partition="normal", limits={"MaxWallPJ": Use(5)})
+    known = known._replace(holders=(*known.holders, for_one))
+    for partition, said in (("normal", "MaxWallPJ=5"), ("fast", "MaxWallPJ=3")):
+        waits = job(reason="AssocMaxWallDurationPerJobLimit", partitions=(partition,))
+        (only,) = explain_job(waits, known, NOBODY)
+        assert only.sentence.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("whose", "scope", "remedy"),
+    [
+        (
+            ["account free", "user lab-ada in account free"],
+            ACCOUNT,
+            "'sacctmgr modify account free set MaxJobs=-1'",
+        ),
+        (
+            ["user lab-ada in account free"],
+            USER,
+            "'sacctmgr modify user where name=lab-ada account=free set MaxJobs=-1'",
+        ),
+    ],
+)
+def test_no_job_for_anybody_is_of_the_account_where_the_account_says_it(
+    whose: list[str], scope: str, remedy: str
+) -> None:
+    known = with_limits(queue(), {one: {"MaxJobs": Use(0)} for one in whose})
+    reasons = explain_queue("free", None, known, NOBODY, told=())
+    (reached,) = [one for one in reasons if one.code == "limit_reached"]
+    assert (reached.scope, reached.subject) == (scope, whose[0])
+    assert reached.sentence == "MaxJobs=0: no job starts"
+    assert reached.remedy == f"whoever set it: {remedy}"
 
 
 def test_limits_of_a_partition_have_their_qos() -> None:
