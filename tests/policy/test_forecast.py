@@ -149,6 +149,17 @@ def test_left_between_two_points_is_on_a_straight_line_and_falls_where_something
     assert [left_at(points, at) for at in (0, 5, 9, 10, 15, 20, 99)] == [100, 75, 55, 20, 10, 0, 0]
 
 
+def test_what_is_carried_over_lasts_as_long_again_and_is_lost_then() -> None:
+    # For 10 days, of which 4 are over: 12 are used in the other 6, and half of 88 goes on.
+    grant = Supply(day(-4), day(6), 100, 7, carry_percent=50)
+    found = course([grant], 2, now=NOW)
+    assert found.ends == [(7, day(6), 44)]
+    assert left_at(found.points, day(6)) == 44
+    assert left_at(found.points, day(16) - 1) == 24
+    assert left_at(found.points, day(16)) == 0
+    assert found.run_out_at == day(16)
+
+
 def test_renewed_periods_lose_what_is_left_and_begin_anew() -> None:
     supplies = renewed(Supply(0, None, 100, 4), granted=80, period_ends_at=day(5), length=10 * DAY)
     found = course(supplies, 10, now=NOW)
