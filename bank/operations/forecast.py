@@ -173,8 +173,9 @@ def _told(bank: Bank, known: _Known, now: int) -> tuple[dict[str, Any], _Courses
         return {**found, "why": why}, None
     expected = overall(short, long)
     supplies, debt = _supplies(bank, known, now)
+    credit = known.standing.account.credit
     slow, likely, fast = (
-        course(supplies, per_day, now=now, debt=debt)
+        course(supplies, per_day, now=now, debt=debt, credit=credit)
         for per_day in (expected.least, expected.expected, expected.most)
     )
     courses = _Courses(slow, likely, fast)
@@ -207,8 +208,6 @@ def _supplies(bank: Bank, known: _Known, now: int) -> tuple[list[Supply], int]:
             found.append(supply)
         else:
             found += _base(bank, standing, supply, grant.granted, now)
-    # What it may be overdrawn by is used last.
-    found.append(Supply(now, None, standing.account.credit))
     return found, used - sum(paid.values())
 
 

@@ -41,9 +41,11 @@ class Supply(NamedTuple):
     Attributes:
         start_at: UTC microseconds, the first that belong to it.
         end_at: the first that do not; None where it has no end.
-        rest: billing-seconds.
-        grant_id: the grant, None for what is no grant yet, or is only lent.
+        rest: billing-seconds; below 0 where more was given away than there was, which no other
+            grant pays.
+        grant_id: the grant, None for what is no grant yet.
         carry_percent: how much of what is unused at its end goes on in what follows.
+        begins_period: whether what nobody has paid until it starts is written off.
     """
 
     start_at: int
@@ -51,6 +53,7 @@ class Supply(NamedTuple):
     rest: int
     grant_id: int | None = None
     carry_percent: int = 0
+    begins_period: bool = False
 
 
 class End(NamedTuple):
@@ -106,16 +109,17 @@ class _Left:
     Amounts are billing-seconds times DAY_MICROSECONDS here, so that nothing is rounded on the way.
     """
 
-    def __init__(self, supplies: Iterable[Supply], debt: int) -> None:
+    def __init__(self, supplies: Iterable[Supply], debt: int, credit: int) -> None:
         self.debt = debt * DAY_MICROSECONDS
+        self.credit = credit * DAY_MICROSECONDS
         self.coming = sorted(supplies, key=lambda one: one.start_at)
         self.in_force: list[tuple[Supply, int]] = []
         self.ends: list[End] = []
 
     @property
     def total(self) -> int:
-        """What all that are in force have left, less what the account is overdrawn by."""
-        return sum(rest for _, rest in self.in_force) - self.debt
+        """What may still be used: what all in force have left, and what may be overdrawn."""
+        return sum(rest for _, rest in self.in_force) + self.credit - self.debt
 
     def turn(self, now: int) -> None:
         """End what ends by now, and start what starts."""
@@ -124,7 +128,9 @@ class _Left:
             self._end(supply, rest)
         while self.coming and self.coming[0].start_at <= now:
             supply = self.coming.pop(0)
-            paid = min(self.debt, supply.rest * DAY_MICROSECONDS)
+            if supply.begins_period:
+                self.debt = 0
+            paid = min(self.debt, max(supply.rest, 0) * DAY_MICROSECONDS)
             self.debt -= paid
             self.in_force.append((supply, supply.rest * DAY_MICROSECONDS - paid))
         self.in_force.sort(key=lambda one: (one[0].end_at is None, one[0].end_at or 0))
@@ -135,18 +141,20 @@ class _Left:
         assert end_at is not None
         carried = rest * supply.carry_percent // 100
         if supply.grant_id is not None:
-            unused = (rest - carried) // DAY_MICROSECONDS
+            unused = max(rest - carried, 0) // DAY_MICROSECONDS
             self.ends.append(End(supply.grant_id, end_at, unused))
         if carried:
             follows = Supply(end_at, end_at + (end_at - supply.start_at), 0)
             self.in_force.append((follows, carried))
 
     def use(self, amount: int) -> None:
-        """Use of what ends first, and never more than there is."""
+        """Use of what ends first, then on credit, and never more than there is."""
+        amount = min(amount, max(self.total, 0))
         for number, (supply, rest) in enumerate(self.in_force):
-            some = min(rest, amount)
+            some = min(max(rest, 0), amount)
             self.in_force[number] = supply, rest - some
             amount -= some
+        self.debt += amount
 
     def next_turn(self, now: int) -> int | None:
         """Return when something ends or starts next."""
@@ -159,7 +167,9 @@ def _ends_by(supply: Supply, now: int) -> bool:
     return supply.end_at is not None and supply.end_at <= now
 
 
-def course(supplies: Iterable[Supply], per_day: int, *, now: int, debt: int = 0) -> Course:
+def course(
+    supplies: Iterable[Supply], per_day: int, *, now: int, debt: int = 0, credit: int = 0
+) -> Course:
     """Return what becomes of SUs if so many are used each day, those that end first before others.
 
     Where nothing is left nothing is used, until another grant starts.
@@ -169,8 +179,9 @@ def course(supplies: Iterable[Supply], per_day: int, *, now: int, debt: int = 0)
         per_day: billing-seconds.
         now: UTC microseconds.
         debt: billing-seconds by which the account is overdrawn, which the next grant pays.
+        credit: billing-seconds by which it may be.
     """
-    left = _Left(supplies, debt)
+    left = _Left(supplies, debt, credit)
     farthest = now + FARTHEST_DAYS * DAY_MICROSECONDS
     left.turn(now)
     empty_at = []
@@ -212,5 +223,5 @@ def renewed(base: Supply, *, granted: int, period_ends_at: int, length: int) -> 
         length: of a period, in microseconds.
     """
     starts = [period_ends_at + length * number for number in range(_MOST_PERIODS)]
-    following = [Supply(at, at + length, granted) for at in starts]
+    following = [Supply(at, at + length, granted, begins_period=True) for at in starts]
     return [base._replace(end_at=period_ends_at), *following]

@@ -83,6 +83,9 @@ def day(number: float) -> int:
         # What is overdrawn the next grant pays.
         ([Supply(day(5), day(15), 100, 3)], 10, 40, 0, [(3, 15, 0)]),
         ([Supply(day(5), day(9), 100, 3)], 10, 40, 0, [(3, 9, 20)]),
+        # What an account owes that gave away more than it had, no grant with dates pays.
+        ([Supply(0, None, -20), Supply(0, day(5), 100, 3)], 0, 0, 5, [(3, 5, 100)]),
+        ([Supply(0, None, -20), Supply(0, day(15), 100, 3)], 10, 0, 8, [(3, 15, 20)]),
         # A share goes on for as long again, and is used then.
         ([Supply(day(-10), day(10), 300, 1, 50)], 10, 0, 20, [(1, 10, 100)]),
         # One that has ended and that no pass has ended yet.
@@ -108,6 +111,35 @@ def test_course(
         (number, day(at), unused) for number, at, unused in ends
     ]
     assert [at for at, _ in found.points] == sorted(at for at, _ in found.points)
+
+
+@pytest.mark.parametrize(
+    ("supplies", "per_day", "debt", "left", "ends"),
+    [
+        # It is used after all else, and what was used of it the next grant pays.
+        ([Supply(0, day(2), 100, 1)], 10, 0, [130, 20, 0], [(1, 2, 80)]),
+        ([Supply(0, day(2), 10, 1), Supply(day(4), day(9), 50, 2)], 10, 0, [40, 10, 0],
+         [(1, 2, 0), (2, 9, 0)]),
+        ([Supply(day(1), day(4), 50, 1)], 0, 10, [20, 70, 30], [(1, 4, 40)]),
+        # What a new period forgives, and what it does not.
+        (renewed(Supply(0, None, 0), granted=50, period_ends_at=day(1), length=10 * DAY), 0, 10,
+         [20, 80, 80], []),
+        (renewed(Supply(0, None, -10), granted=-10, period_ends_at=day(1), length=10 * DAY), 0, 0,
+         [20, 20, 20], []),
+    ],
+)  # fmt: skip
+def test_credit_is_what_may_be_overdrawn_and_no_grant(
+    supplies: list[Supply],
+    per_day: int,
+    debt: int,
+    left: list[int],
+    ends: list[tuple[int, int, int]],
+) -> None:
+    found = course(supplies, per_day, now=NOW, debt=debt, credit=30)
+    assert [left_at(found.points, day(at)) for at in (0, 3, 9)] == left
+    assert [(one.grant_id, one.at, one.unused) for one in found.ends] == [
+        (number, day(at), unused) for number, at, unused in ends
+    ]
 
 
 SUPPLIES = st.lists(
