@@ -211,10 +211,24 @@ def _text(account: Account, field: str) -> str | None:
 def _prove_grants(account: Account, known: Sequence[Grant], totals: Totals, found: Found) -> None:
     for grant in known:
         is_so = totals.granted[grant.grant_id]
+        whose = f"account {account.name}, grant {grant.grant_id}"
         if grant.granted != is_so:
             what = f"says granted {grant.granted}, its entries say {is_so}"
-            whose = f"account {account.name}, grant {grant.grant_id}"
             found.say(whose, "granted", what)
+        if not grant.is_dated:
+            _prove_undated(grant, whose, found, is_present=grant.grant_id == account.grant_id)
+
+
+def _prove_undated(grant: Grant, whose: str, found: Found, *, is_present: bool) -> None:
+    """Prove what no change says of a grant without an end: only the account's present one pays."""
+    is_in_force = (grant.state, grant.end_at) == (grants.IN_FORCE, None)
+    is_over = grant.state == grants.OVER and grant.end_at is not None
+    if not (is_in_force if is_present else is_over):
+        which = "is its account's present one" if is_present else "is not its account's present one"
+        found.say(whose, "state", f"says {grant.state}, ending at {grant.end_at}, and {which}")
+    if grant.promised or grant.carry_percent:
+        what = f"says promised {grant.promised}, carries {grant.carry_percent} %, and has no dates"
+        found.say(whose, "dates", what)
 
 
 def _prove_places(proof: _Proof, account: Account, totals: Totals, found: Found) -> None:

@@ -31,7 +31,7 @@ UNPROVABLE = {
     "place": {"parent_id", "running", "orphaned", "held_by_others"},
     "settled": {"joined", "left_closed"},
     # Of one without dates; those of one with dates stand in the changes of its account.
-    "allocation_grant": {"start_at", "end_at", "kind", "state", "promised", "carry_percent"},
+    "allocation_grant": {"start_at", "kind"},
     "job_refund": {"job_id"},
     "sbank": {"id", "upper_limit_informed", "lower_limit_informed", "max_limit_informed"},
 }
@@ -178,11 +178,13 @@ class Forger:
 
 def other(column: str, value: object) -> object:
     """Return another value of the same kind."""
-    if column == "credit_limit":
-        # The number means nothing yet, that there is none means unlimited.
+    if column in ("credit_limit", "end_at"):
+        # Which number means nothing; that there is none means unlimited, and has no end.
         return None if value is not None else 0
     if column.startswith("is_"):
         return 1 - int(str(value))
+    if column == "state":
+        return "over" if value == "in force" else "in force"
     if value is None:
         return 1
     return value + 1000 if isinstance(value, int) else f"{value}x"
