@@ -102,7 +102,7 @@ Options:
   --html         a page to be printed (statement)
   --by WHAT      user, account, partition (which asks sacct), month or cluster (usage)
   --chart        draw the chart although this is no terminal (forecast)
-  --held         only those that are held (list)
+  --held         only those that are held, or stand below one that is (list)
   --over PERCENT   only those that have used so much of their limit, most used first (list)
   --ending DAYS  only those that end within so many days, or are over, first end first (list)
   --match GLOB   only those whose name is like proj*, with * ? [abc] [!abc] (list)

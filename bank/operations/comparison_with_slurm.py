@@ -99,7 +99,10 @@ def compare(bank: Bank, start: str | None, end: str | None) -> dict[str, Any]:
     if start is not None:
         since = days.moment(start, "--from")
     if since >= until:
-        raise InputError(f"{start or 'the start'} is not before {end or 'now'}: nothing to compare")
+        raise InputError(
+            f"{start or 'the start'} is not before {end or 'now'}: what is compared is from --from"
+            " until before --to"
+        )
     kept = sacctmgr.read_jobs_kept_seconds(run(bank.slurm, sacctmgr.configuration_arguments()))
     kept_since = 0 if kept is None else now - kept * _MICROSECONDS
     question = _Question(since, until, kept_since)

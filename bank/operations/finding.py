@@ -53,7 +53,8 @@ def find(
             "last_day": None if last_day is None else last_day.isoformat(),
             "days_left": days_left,
         }
-        one = Candidate(name, state["is_held"], standing.limit, standing.used, days_left)
+        is_stopped = state["is_held"] or bool(state["held_above"])
+        one = Candidate(name, is_stopped, standing.limit, standing.used, days_left)
         if finding.is_wanted(one, wanted):
             found.append((one, state))
     found.sort(key=lambda pair: finding.order(pair[0], wanted))

@@ -47,7 +47,7 @@ class Rate(NamedTuple):
     @property
     def per_second(self) -> Fraction:
         """Billing-seconds each second."""
-        return self.billing * self.factor
+        return prices.per_second(self.billing, self.factor)
 
 
 def ask_rates(bank: Bank, cluster: Cluster) -> Rates:

@@ -18,7 +18,7 @@ class Wanted(NamedTuple):
     """Which accounts are asked for; None, or False, where it does not matter.
 
     Attributes:
-        is_held: those that are held.
+        is_held: those that are held, or stand below one that is.
         over_percent: those that have used so much of their limit, or more.
         ending_days: those whose period, or a grant of theirs, ends within so many days, or is over.
         match: those whose whole name the pattern fits.
@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         name: of the account.
-        is_held: whether it is held.
+        is_held: whether it is held, or one above it.
         limit, used: billing-seconds; None is unlimited.
         days_left: until the last day of its period or of a grant, whichever comes first; below 0
             when that is over; None where no end means anything.

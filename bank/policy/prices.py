@@ -26,11 +26,21 @@ def cost(
         factor: UsageFactor of its QOS.
         seconds: from its start to its end, with the time that it was suspended.
         max_tres: whether PriorityFlags has MAX_TRES.
+    """
+    return per_second(billing(allocated, weights, max_tres=max_tres), factor) * seconds
+
+
+def per_second(exact_billing: Fraction, factor: Fraction) -> Fraction:
+    """Return the billing-seconds that a job costs each second.
+
+    Args:
+        exact_billing: as `billing` has it.
+        factor: UsageFactor of its QOS.
 
     Source:
         sacctmgr(1), UsageFactor: RawUsage is multiplied by it.
     """
-    return billing(allocated, weights, max_tres=max_tres) * factor * seconds
+    return exact_billing * factor
 
 
 def at_most(exact: Fraction) -> int:
@@ -79,12 +89,12 @@ def _is_global(name: str) -> bool:
     return name.startswith(("license/", "bb/"))
 
 
-def cost_of_run(per_second: Fraction, seconds: int) -> int:
+def cost_of_run(rate: Fraction, seconds: int) -> int:
     """Return what a run costs that is over, in whole billing-seconds, rounded down.
 
     Args:
-        per_second: its billing times the UsageFactor of its QOS.
+        rate: what it cost each second, see `per_second`.
         seconds: from its start to its end. RawUsage counts on while a job is suspended (measured
             with Slurm 22.05: 54 s of which 54 were suspended counted as 54).
     """
-    return int(per_second * seconds)
+    return int(rate * seconds)

@@ -65,20 +65,14 @@ class Quote(NamedTuple):
     @property
     def rate(self) -> Fraction:
         """Billing-seconds that one task costs each second."""
-        return self.billing * self.factor
+        return prices.per_second(self.billing, self.factor)
 
     @property
     def cost_of_one(self) -> Fraction | None:
         """What one task costs at most, in billing-seconds; None where nothing bounds it."""
         if self.seconds is None and self.rate:
             return None
-        return prices.cost(
-            self.allocated,
-            self.weights,
-            factor=self.factor,
-            seconds=self.seconds or 0,
-            max_tres=self.is_max_tres,
-        )
+        return self.rate * (self.seconds or 0)
 
     @property
     def cost(self) -> Fraction | None:

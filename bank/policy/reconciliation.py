@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from bank.policy import metering
+from bank.policy import metering, prices
 from bank.policy.metering import Run, Span
 
 FRACTION = "fraction of a billing unit"
@@ -65,7 +65,7 @@ class Ran(NamedTuple):
     @property
     def per_second(self) -> Fraction:
         """Billing-seconds each second."""
-        return self.billing * self.factor
+        return prices.per_second(self.billing, self.factor)
 
     def seconds_in(self, since: Fraction, until: Fraction) -> Fraction:
         """Return how much of it lies in a span of time."""

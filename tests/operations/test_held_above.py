@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bank.errors import NotConfirmed
-from bank.operations import looking, movements, releases, upkeep
+from bank.operations import finding, looking, movements, releases, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
 from bank.operations.enforcement import enforce
@@ -47,8 +47,10 @@ def test_a_parent_with_nothing_left_is_said_at_the_child(
     said = "dept above it: held by the bank: nothing left"
     # It is not held itself: whoever releases it changes nothing.
     assert held(bank, "leaf") == (said, False, ["dept"])
+    assert [one["account"] for one in finding.find(bank, is_held=True)] == ["dept", "leaf"]
     movements.add(bank, Command("add", "dept", SU))
     assert held(bank, "leaf") == ("no", False, [])
+    assert finding.find(bank, is_held=True) == []
 
 
 @pytest.mark.usefixtures("deep")
