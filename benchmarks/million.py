@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
+from bank.ledger.references import of_job
 from bank.store import accounts, meters
 from bank.store import grants as grants_of
 from bank.store.connect import Database, Writer, writing
@@ -172,7 +173,7 @@ def _drafts(
         )
         yield charge
         if day % _REFUND_DAYS == _REFUND_DAYS - 1:
-            job = f"job {CLUSTER}/{one.association}{day:04d}"
+            job = of_job(CLUSTER, f"{one.association}{day:04d}")
             yield charge._replace(
                 kind="refund",
                 source=USED,

@@ -51,7 +51,7 @@ class Draft(NamedTuple):
         grant_id: the grant that pays or is paid; None where it is of no single one.
         cluster: where the use was, or None.
         user: whose use it was, or None.
-        reference: what it rests on, e.g. "reading 12/3" or "child physics", or None.
+        reference: what it rests on, as `bank.ledger.references` says it, or None.
         idempotency_key: the key that the caller gave the whole command, or None.
         leg: number of this entry among those of one key, from 0; given when it is posted.
     """

@@ -19,6 +19,14 @@ from bank.ledger.entries import (
     chained_digest,
     digester,
 )
+from bank.ledger.references import (
+    child_of,
+    giver_of,
+    is_of_job,
+    is_of_reading,
+    of_transfer,
+    reading_of,
+)
 
 # A row with its digest last; before it all that the digest holds, in that order.
 Row = tuple[Any, ...]
@@ -158,13 +166,13 @@ class Totals:
                 elif source == USED:
                     self._leaves(kind, target, cluster, reference, amount)
                 elif kind == "closing":
-                    self.settled[cluster, reference.removeprefix("child ")] += amount
+                    self.settled[cluster, child_of(reference) or reference] += amount
                 elif kind == "transfer":
                     self._passes(seq, source, reference, amount)
             yield row
 
     def _rests(self, seq: int, reference: str, amount: int) -> None:
-        if reference.startswith("reading "):
+        if is_of_reading(reference):
             self._bookings.hold(reference, amount)
         elif not reference:
             self._say(seq, "no reading", "a charge that rests on no reading")
@@ -173,16 +181,16 @@ class Totals:
         if target == AVAILABLE:
             self.charged[cluster] -= amount
             self.refunded[cluster] += amount
-            self.jobs_refunded += kind == "refund" and reference.startswith("job ")
+            self.jobs_refunded += kind == "refund" and is_of_job(reference)
         else:
             self.closed[cluster] += amount
 
     def _passes(self, seq: int, source: str, reference: str, amount: int) -> None:
         """Count an entry of a transfer, which is named by the first entry of who gives."""
-        is_given, own = source != CLEARING, f"transfer {self._name}/"
-        if is_given and reference == f"{own}{seq}":
+        is_given = source != CLEARING
+        if is_given and reference == of_transfer(self._name, seq):
             self._given = reference
-        is_others = reference.startswith("transfer ") and not reference.startswith(own)
+        is_others = giver_of(reference) not in (None, self._name)
         if not (reference == self._given if is_given else is_others):
             self._say(seq, "transfer", f"is of a transfer and refers to {reference or 'nothing'}")
         net = self._net.pop(reference, 0) + (amount if is_given else -amount)
@@ -218,17 +226,15 @@ class Bookings:
         self._open: dict[tuple[int, int], int] = {}
 
     def hold(self, reference: str, amount: int) -> None:
-        """Count an entry that rests on "reading METER/NUMBER"."""
-        meter_text, _, seq_text = reference.removeprefix("reading ").partition("/")
-        is_read = meter_text.isdecimal() and seq_text.isdecimal()
-        meter, seq = (int(meter_text), int(seq_text)) if is_read else (0, 0)
-        if not is_read or not self._is_read(meter, seq):
+        """Count an entry that rests on a reading."""
+        reading = reading_of(reference)
+        if reading is None or not self._is_read(*reading):
             what = f"entries rest on {reference}, which is not one of its readings"
             self._found.say(f"account {self._account}", "reading", what)
             return
-        left = self._open.pop((meter, seq), 0) - amount
+        left = self._open.pop(reading, 0) - amount
         if left:
-            self._open[meter, seq] = left
+            self._open[reading] = left
 
     def _is_read(self, meter: int, seq: int) -> bool:
         """Read a meter up to a number; tell whether it goes that far."""

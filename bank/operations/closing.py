@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
+from bank.ledger.references import OWN_USE, of_child
 from bank.operations.bank import Bank
 from bank.policy import tree
 from bank.store import accounts, grants, meters, read, settled, user_limits
@@ -104,7 +105,7 @@ def close_use(
                 reason,
                 grant_id,
                 cluster,
-                reference=f"child {child}" if child else "own use",
+                reference=of_child(child) if child else OWN_USE,
                 idempotency_key=command_key,
             )
         )

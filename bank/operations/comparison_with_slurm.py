@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bank.errors import InputError, Refusal
 from bank.ledger.amounts import format_su
+from bank.ledger.references import is_of_first_look, is_of_reading
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster, all_clusters
@@ -308,12 +309,12 @@ def _without_reading(books: _Books, question: _Question) -> Iterator[tuple[_Whos
     """Yield what was booked in the period and rests on no reading, by whose it is and why."""
     for one in books.charges:
         reference = one.reference or ""
-        if one.posted_at >= question.until or (one.amount > 0 and reference.startswith("reading ")):
+        if one.posted_at >= question.until or (one.amount > 0 and is_of_reading(reference)):
             continue
         cause = BY_HAND
         if one.kind == "refund":
             cause = REFUNDED
-        elif reference.startswith("first look "):
+        elif is_of_first_look(reference):
             cause = FIRST_LOOK
         elif one.kind == "charge":
             cause = UNEXPLAINED

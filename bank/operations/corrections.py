@@ -5,6 +5,7 @@ from typing import Any
 from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, USED, Draft
+from bank.ledger.references import BY_HAND
 from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants, settle_given_back
 from bank.operations.commands import Command, do, read_meters_before
@@ -13,8 +14,6 @@ from bank.operations.named import standing_of
 from bank.store import meters
 from bank.store.connect import Writer
 from bank.store.post import post
-
-BY_HAND = "by hand"
 
 
 def refund(bank: Bank, command: Command) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bank.errors import InputError, Refusal
 from bank.ledger.names import listed
+from bank.ledger.references import of_file
 from bank.operations import dumps
 from bank.operations.bank import Bank
 from bank.operations.present import TIMES, Present, find_present
@@ -76,7 +77,7 @@ class Plan(NamedTuple):
     @property
     def reference(self) -> str:
         """What entries say that rest on the file."""
-        return f"{'dump' if self.is_dump else 'import'} {self.digest[:16]}"
+        return of_file(self.digest, is_dump=self.is_dump)
 
     @property
     def accounts(self) -> set[str] | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from bank.errors import Busy, Refusal
 from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.entries import Draft
+from bank.ledger.references import of_job
 from bank.operations.bank import Bank, utc_text
 from bank.operations.closing import settle_given_back
 from bank.operations.clusters import Cluster
@@ -318,7 +319,7 @@ def _draft(bank: Bank, order: Order, one: Refund) -> Draft:
         cluster=order.cluster.name,
         amount=one.amount,
         user=job.user,
-        reference=job_refunds.reference_of(order.cluster.name, job.db_index),
+        reference=of_job(order.cluster.name, job.db_index),
     )
 
 

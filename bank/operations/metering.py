@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bank.errors import Busy, SettingsError
 from bank.ledger.entries import AVAILABLE, USED, Draft
+from bank.ledger.references import of_first_look
 from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants, settle_given_back
 from bank.operations.clusters import (
@@ -214,7 +215,7 @@ def _write_slice(
             "used before the bank's first reading by associations that are gone",
             None,
             cluster.name,
-            reference=f"first look at {cluster.name}",
+            reference=of_first_look(cluster.name),
         )
         for name in names
         if name in first_seen and plan.forgotten.get(name)

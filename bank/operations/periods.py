@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, Draft
 from bank.ledger.grants import USUAL_KIND
+from bank.ledger.references import GIVEN_AGAIN
 from bank.operations.bank import Bank
 from bank.operations.closing import close_all_use, close_books, expire
 from bank.policy.periods import is_held_for
@@ -201,7 +202,7 @@ def start(
     paid = dict(found.parts)
     base = next(grant for grant in found.living if grant.grant_id == account.grant_id)
     again = [
-        (grant.grant_id, paid.get(grant.grant_id, 0), grants.GIVEN_AGAIN)
+        (grant.grant_id, paid.get(grant.grant_id, 0), GIVEN_AGAIN)
         for grant in found.living
         if is_refilled and grant.is_dated and grant.state == grants.IN_FORCE
     ]

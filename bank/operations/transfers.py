@@ -5,6 +5,7 @@ from typing import Any
 from bank.errors import Refusal
 from bank.ledger.entries import AVAILABLE, CLEARING, Draft
 from bank.ledger.grants import taken
+from bank.ledger.references import of_transfer
 from bank.operations import grant_dates, shares
 from bank.operations.bank import Bank
 from bank.operations.commands import Command, do, read_meters_before
@@ -46,7 +47,7 @@ def _transfer(bank: Bank, writer: Writer, command: Command) -> dict[str, Any]:
         grant.grant_id: grant for grant in grants.find_living(writer, giving.account.account_id)
     }
     # Both sides name the first entry, so that what one gave can be found with what the other took.
-    reference = f"transfer {command.account}/{giving.account.books.entry_count + 1}"
+    reference = of_transfer(command.account, giving.account.books.entry_count + 1)
     drafts: list[Draft] = []
     for grant_id, some in taken(parts, amount, giving.account.grant_id):
         assert grant_id is not None

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from bank.errors import NotPermitted
+from bank.ledger.references import BY_HAND
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, all_clusters
-from bank.operations.corrections import BY_HAND
 from bank.operations.job_costs import find_alive, find_overlapping
 from bank.operations.reader import is_copy
 from bank.operations.spans import end_of

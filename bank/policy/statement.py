@@ -16,11 +16,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bank.ledger.books import effect
+from bank.ledger.references import child_of
 from bank.policy.spans import Span
 
 # The kind of a line that is no entry: what of the use below counts otherwise than it was booked.
 NOT_COUNTED = "not counted"
-_CHILD = "child "
 
 
 class Line(NamedTuple):
@@ -135,9 +135,7 @@ def changes(kind: str, source: str, target: str, reference: str | None) -> tuple
 
 def closed_child(kind: str, reference: str | None) -> str | None:
     """Return the child whose use an account's entry closes, None where it closes no child's."""
-    if kind == "closing" and reference is not None and reference.startswith(_CHILD):
-        return reference.removeprefix(_CHILD)
-    return None
+    return child_of(reference or "") if kind == "closing" else None
 
 
 def not_counted(

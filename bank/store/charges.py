@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from bank.ledger.references import of_reading
 from bank.store.connect import Reader
 from bank.store.spans import MOVES_USE, USE_MOVED
 
@@ -86,7 +87,7 @@ def find_meters_in_span(
         since=since,
         until=until,
     ):
-        one = MeterReading(f"reading {meter_id}/{seq}", cause, Moment(asked_at, answered_at))
+        one = MeterReading(of_reading(meter_id, seq), cause, Moment(asked_at, answered_at))
         readings.setdefault(meter_id, []).append(one)
     later = {
         meter_id

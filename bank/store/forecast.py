@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from bank.ledger.references import LIKE_FIRST_READING, LIKE_READING
 from bank.policy.forecast import DAY_MICROSECONDS
 from bank.store.accounts import Account
 from bank.store.connect import Reader
@@ -28,8 +29,8 @@ class DayOfUse(NamedTuple):
 
 _DAY_OF_USE = f"""
     name, entry.cluster, (:now - posted_at) / {DAY_MICROSECONDS} AS days_ago,
-    sum(CASE WHEN (kind = 'charge' OR (kind = 'adjustment' AND reference LIKE 'reading %'))
-        AND reference NOT LIKE 'reading %/1' THEN amount ELSE 0 END),
+    sum(CASE WHEN (kind = 'charge' OR (kind = 'adjustment' AND reference LIKE '{LIKE_READING}'))
+        AND reference NOT LIKE '{LIKE_FIRST_READING}' THEN amount ELSE 0 END),
     sum({USE_MOVED})
 """
 

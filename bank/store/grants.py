@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bank.errors import LedgerBroken
 from bank.ledger.grants import Payer
+from bank.ledger.references import GIVEN_AGAIN
 from bank.store import accounts
 from bank.store.connect import Reader, Writer
 
@@ -83,10 +84,6 @@ def find(reader: Reader, grant_id: int) -> Grant:
     )
     return Grant(*row)
 
-
-# What says of an entry that it gives a grant again what it has paid, so that a new period begins
-# with as much.
-GIVEN_AGAIN = "given again"
 
 _GIVEN = f"""
     coalesce(sum(CASE WHEN target = 'available' THEN amount ELSE -amount END), 0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bank.ledger.references import of_reading
 from bank.policy.metering import EDGE_SECONDS
 from bank.policy.refunds import CHARGED, CLOSED, REFUNDED, Move
 from bank.store.connect import Reader, Writer
@@ -126,12 +127,7 @@ def find_readings(
         began=began_at * _MICROSECONDS,
         ended=(ended_at + EDGE_SECONDS) * _MICROSECONDS,
     )
-    return {f"reading {meter_id}/{seq}" for meter_id, seq in rows}
-
-
-def reference_of(cluster: str, job_index: int) -> str:
-    """Return what the entry that refunds a run refers to."""
-    return f"job {cluster}/{job_index}"
+    return {of_reading(meter_id, seq) for meter_id, seq in rows}
 
 
 def reason_of(job_id: str, reason: str = "") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import chained_digest
+from bank.ledger.references import of_reading
 from bank.store.connect import Reader, Writer
 
 
@@ -156,7 +157,7 @@ def write_readings(writer: Writer, cluster: str, readings: Iterable[Reading]) ->
     """Append readings; the account of each must have a row.
 
     Returns:
-        By association, what an entry names as its reference: "reading METER/NUMBER".
+        By association, what an entry that rests on its reading refers to.
 
     Raises:
         Overlap: the reading that one of them follows is not the newest any more.
@@ -187,7 +188,7 @@ def write_readings(writer: Writer, cluster: str, readings: Iterable[Reading]) ->
         )
         row = {**reading._asdict(), "cluster": cluster, "seq": seq, "digest": digest}
         row["is_gone"] = reading.cause == "gone"
-        row["meter_id"] = found[0][0] if found else _new_meter(writer, row)
+        row["meter_id"] = meter_id = found[0][0] if found else _new_meter(writer, row)
         if found:
             _renew_meter(writer, row)
         writer.execute(
@@ -196,7 +197,7 @@ def write_readings(writer: Writer, cluster: str, readings: Iterable[Reading]) ->
             " :cause, :booked, :asked_at, :answered_at, :digest)",
             [row],
         )
-        references[reading.association] = f"reading {row['meter_id']}/{seq}"
+        references[reading.association] = of_reading(meter_id, seq)
     return references
 
 

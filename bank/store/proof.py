@@ -16,6 +16,7 @@ from bank.ledger.proof import (
     prove_changes,
     proven_readings,
 )
+from bank.ledger.references import LIKE_JOB, of_job
 from bank.policy.thresholds import FLAGS
 from bank.store import accounts, grants, user_limits
 from bank.store.accounts import Account, shown_limit_su, stored
@@ -262,14 +263,14 @@ def _refund_problems(proof: _Proof) -> Iterator[str]:
     """Yield refunds of jobs that fit no entry, and entries that refund a job and have no row."""
     found = Found()
     fitting = 0
-    for cluster, index, job, is_fit in proof.reader.stream(
-        "SELECT job_refund.cluster, job_index, job_id, coalesce(kind = 'refund'"
-        " AND entry.amount = job_refund.amount AND entry.cluster = job_refund.cluster"
-        " AND reference = 'job ' || job_refund.cluster || '/' || job_index, 0)"
+    for cluster, index, job, reference, is_as_said in proof.reader.stream(
+        "SELECT job_refund.cluster, job_index, job_id, reference, coalesce(kind = 'refund'"
+        " AND entry.amount = job_refund.amount AND entry.cluster = job_refund.cluster, 0)"
         " FROM job_refund LEFT JOIN entry"
         " ON entry.account_id = job_refund.account_id AND entry.seq = job_refund.seq"
         " ORDER BY 1, 2"
     ):
+        is_fit = bool(is_as_said) and reference == of_job(cluster, index)
         fitting += is_fit
         if not is_fit:
             what = "no entry refunds it as its row says"
@@ -278,7 +279,8 @@ def _refund_problems(proof: _Proof) -> Iterator[str]:
         for name, seq, reference in proof.reader.stream(
             "SELECT name, seq, reference FROM entry JOIN account"
             " ON account.account_id = entry.account_id"
-            " WHERE kind = 'refund' AND source = 'used' AND reference LIKE 'job %' AND NOT EXISTS"
+            " WHERE kind = 'refund' AND source = 'used'"
+            f" AND reference LIKE '{LIKE_JOB}' AND NOT EXISTS"
             " (SELECT 1 FROM job_refund WHERE job_refund.account_id = entry.account_id"
             " AND job_refund.seq = entry.seq) ORDER BY name, seq"
         ):

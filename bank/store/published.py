@@ -12,6 +12,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bank.ledger.references import (
+    ANY_TRANSFER,
+    LIKE_CHILD,
+    LIKE_FIRST_READING,
+    LIKE_READING,
+    LIKE_TRANSFER,
+    SEPARATOR,
+    of_child,
+    of_reading,
+    of_transfers,
+)
 from bank.policy.readers import Views
 from bank.store.connect import BUSY_SECONDS, Database, Reader, address, explained
 from bank.store.create import bring_up
@@ -23,11 +34,11 @@ _PAGE_BYTES = 512
 # What is booked with each reading is added up; what is refunded, closed or given is not, nor what a
 # first reading found. `part` counts how many of these came before: only between two of them is
 # anything added up, so that the totals after each entry are what they were.
-_LINES = """
+_LINES = f"""
     INSERT INTO temp.line
     WITH told AS (
-        SELECT *, target = 'used' AND reference LIKE 'reading %'
-            AND reference NOT LIKE 'reading %/1' AS is_many
+        SELECT *, target = 'used' AND reference LIKE '{LIKE_READING}'
+            AND reference NOT LIKE '{LIKE_FIRST_READING}' AS is_many
         FROM main.entry WHERE account_id = :id
     ), parted AS (
         SELECT *, sum(NOT is_many) OVER (ORDER BY seq) AS part,
@@ -36,12 +47,12 @@ _LINES = """
     )
     SELECT account_id, max(seq), kind, source, target, sum(amount), grant_id, cluster, user_name,
         actor, reason,
-        CASE WHEN reference LIKE 'transfer %' AND substr(reference, 10, length(:name) + 1)
-            <> :name || '/' THEN 'transfer' ELSE reference END,
+        CASE WHEN reference LIKE '{LIKE_TRANSFER}' AND substr(reference, 1, length(:given))
+            <> :given THEN '{ANY_TRANSFER}' ELSE reference END,
         posted_at, part || '|' || coalesce(day, seq) || '|' || kind || '|' || coalesce(grant_id, '')
         || '|' || coalesce(cluster, '')
     FROM parted GROUP BY part, coalesce(day, seq), kind, grant_id, cluster, user_name,
-        CASE WHEN is_many THEN substr(reference, 1, instr(reference, '/')) END
+        CASE WHEN is_many THEN substr(reference, 1, instr(reference, '{SEPARATOR}')) END
 """
 _TOTALS = """
     INSERT INTO temp.total
@@ -59,9 +70,9 @@ _RENUMBERED = """
     user_name, actor, reason, reference, NULL, 0, posted_at, ''
 """
 # Which reading it was is nobody's business; whether it was a first one, forecasts must know.
-_OF_OTHERS = """
-    CASE WHEN reference LIKE 'reading %/1' THEN 'reading others/1'
-    WHEN reference LIKE 'reading %' THEN 'reading others/2' END
+_OF_OTHERS = f"""
+    CASE WHEN reference LIKE '{LIKE_FIRST_READING}' THEN '{of_reading("others", 1)}'
+    WHEN reference LIKE '{LIKE_READING}' THEN '{of_reading("others", 2)}' END
 """
 _ENTRIES_OF_ALL = f"""
     INSERT INTO copy.entry ({_COLUMNS})
@@ -74,7 +85,7 @@ _ENTRIES_OF_ONE = f"""
         WHERE account_id = :id AND user_name IN (SELECT user_name FROM temp.me) GROUP BY bucket
     ), seen AS (
         SELECT seq, account_id, kind, source, target, amount, grant_id, cluster, user_name, actor,
-            reason, CASE WHEN reference LIKE 'child %' THEN 'child ' || :below ELSE reference END
+            reason, CASE WHEN reference LIKE '{LIKE_CHILD}' THEN :of_below ELSE reference END
             AS reference, posted_at
         FROM temp.line WHERE account_id = :id
         AND (user_name IS NULL OR user_name IN (SELECT user_name FROM temp.me))
@@ -225,7 +236,8 @@ class Copier:
                 run(sql)
             for account_id, name, is_whole in run("SELECT * FROM temp.shown").fetchall():
                 self._add_up(account_id, name)
-                row = {"id": account_id, "name": name, "below": f"accounts below {name}"}
+                below = f"accounts below {name}"
+                row = {"id": account_id, "below": below, "of_below": of_child(below)}
                 run(_ENTRIES_OF_ALL if is_whole else _ENTRIES_OF_ONE, row)
                 if not is_whole:
                     self._add_below(row)
@@ -246,7 +258,7 @@ class Copier:
 
     def _add_up(self, account_id: int, name: str) -> None:
         """Add up an account's entries, once for all who see it, and again where there are more."""
-        run, row = self._connection.execute, {"id": account_id, "name": name}
+        run, row = self._connection.execute, {"id": account_id, "given": of_transfers(name)}
         # Each copy is of its own instant: something may have been booked since the one before.
         (count,) = run(
             "SELECT entry_count FROM main.account WHERE account_id = :id", row
