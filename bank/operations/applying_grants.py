@@ -16,8 +16,8 @@ from bank.operations.grant_dates import turn
 from bank.operations.named import standing_of
 from bank.operations.present import TIMES, span_of
 from bank.policy.difference import Dated
-from bank.policy.grants import Span, span_text
-from bank.policy.grants import refuse_over as refuse_span_over
+from bank.policy.grant_files import Span, span_text
+from bank.policy.grant_files import refuse_over as refuse_span_over
 from bank.store import accounts, grants
 from bank.store.accounts import Account
 from bank.store.connect import Reader, Writer

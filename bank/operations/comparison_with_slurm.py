@@ -23,7 +23,7 @@ from bank.policy.reconciliation import (
     FIRST_LOOK,
     REFUNDED,
     UNEXPLAINED,
-    Ran,
+    RunInSacct,
     Segment,
 )
 from bank.slurm import sacctmgr
@@ -227,9 +227,9 @@ def _by_reference(books: _Books) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _ran(one: CostedRun, alive: set[int]) -> Ran:
+def _ran(one: CostedRun, alive: set[int]) -> RunInSacct:
     job, rate = one.job, one.rate or Rate(Fraction(0), Fraction(0), 0, is_cut=False)
-    return Ran(
+    return RunInSacct(
         one.began_at,
         job.ended_at,
         job.suspended_seconds,

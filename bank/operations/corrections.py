@@ -35,22 +35,34 @@ def adjust(bank: Bank, command: Command) -> dict[str, Any]:
     return do(bank, command, _adjust, before=read_meters_before)
 
 
-def refund_draft(
+def correction_draft(
     bank: Bank,
     command: Command,
+    kind: str,
     *,
     cluster: str,
     amount: int,
     user: str | None = None,
     reference: str = BY_HAND,
 ) -> Draft:
-    """Return the entry that gives an account back what it has used on a cluster."""
+    """Return the entry that corrects what an account has used on a cluster.
+
+    Args:
+        bank: the actor.
+        command: account, reason and key.
+        kind: "refund" or "adjustment".
+        cluster: where it was used.
+        amount: billing-seconds that are booked as used; below 0 they are given back.
+        user: whose use it is, None where it is nobody's.
+        reference: what the entry rests on.
+    """
+    source, target = (AVAILABLE, USED) if amount > 0 else (USED, AVAILABLE)
     return Draft(
         command.account,
-        "refund",
-        USED,
-        AVAILABLE,
-        amount,
+        kind,
+        source,
+        target,
+        abs(amount),
         bank.actor,
         command.reason,
         None,
@@ -67,7 +79,7 @@ def _refund(bank: Bank, writer: Writer, command: Command) -> None:
     for cluster, used in _own_use(writer, command, amount):
         some = min(used, amount)
         if some:
-            drafts.append(refund_draft(bank, command, cluster=cluster, amount=some))
+            drafts.append(correction_draft(bank, command, "refund", cluster=cluster, amount=-some))
         amount -= some
     post(writer, drafts, now=bank.clock())
     settle_given_back(bank, writer, [command.account])
@@ -107,9 +119,7 @@ def _adjust(bank: Bank, writer: Writer, command: Command) -> None:
     cluster = _cluster(writer, command, standing.account.account_id)
     if amount < 0:
         _own_use(writer, command._replace(cluster=cluster), -amount)
-    source, target = (AVAILABLE, USED) if amount > 0 else (USED, AVAILABLE)
-    draft = refund_draft(bank, command, cluster=cluster, amount=abs(amount))
-    draft = draft._replace(kind="adjustment", source=source, target=target)
+    draft = correction_draft(bank, command, "adjustment", cluster=cluster, amount=amount)
     drafts = paid_by_grants(writer, [draft]) if amount > 0 else [draft]
     post(writer, drafts, now=bank.clock())
     if amount < 0:

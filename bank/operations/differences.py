@@ -12,11 +12,11 @@ from bank.operations import dumps
 from bank.operations.bank import Bank
 from bank.operations.present import TIMES, Present, find_present
 from bank.operations.shares import above_in_slurm
-from bank.policy import difference, grants, periods, thresholds
+from bank.policy import difference, grant_files, periods, thresholds
 from bank.policy.difference import Difference, Line, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
-from bank.policy.grants import GrantLine, Span
-from bank.store import grants as rows_of_grants
+from bank.policy.grant_files import GrantLine, Span
+from bank.store import grants
 from bank.store.connect import reading
 
 Found = TypeVar("Found")
@@ -121,7 +121,7 @@ def plan_repopulate(bank: Bank, verb: str, path: str, *, reason: str) -> Plan:
             0, f"{path} has no {path}.sha256: nobody can tell whether it was changed since"
         )
     with reading(bank.database) as reader:
-        dated = rows_of_grants.find_ever_dated(reader)
+        dated = grants.find_ever_dated(reader)
     if dated := dated.intersection({*present.states, *(row.account for row in rows)}):
         notes.append(f"{_DATED}: {listed(sorted(dated))}")
     plan = Plan(
@@ -152,7 +152,7 @@ def plan_import(bank: Bank, path: str, *, reason: str, force: bool = False) -> P
         SlurmError: Slurm did not say whether it has it.
     """
     content = dumps.read(path)
-    read_text = partial(grants.read, times=TIMES, now=bank.clock())
+    read_text = partial(grant_files.read, times=TIMES, now=bank.clock())
     found = _all_of(path, read_text, content.text)
     present = find_present(bank, of_grants=True, names={grant.account for grant in found})
     plan = Plan(

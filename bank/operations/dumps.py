@@ -12,9 +12,8 @@ from bank.ledger.names import listed
 from bank.operations.bank import Bank
 from bank.operations.periods import is_held_by_hand
 from bank.operations.present import TIMES, find_grants
-from bank.policy import dumps, grants
-from bank.store import accounts, whole_files
-from bank.store import grants as rows_of_grants
+from bank.policy import dumps, grant_files
+from bank.store import accounts, grants, whole_files
 from bank.store.accounts import Account
 from bank.store.connect import Reader, reading
 
@@ -43,7 +42,7 @@ def _dump(
     with reading(bank.database) as reader:
         rows = _rows(bank, reader)
         known = accounts.find_all(reader).values()
-        dated = rows_of_grants.find_with_dated(reader)
+        dated = grants.find_with_dated(reader)
     digest = write(path, text(rows))
     return {
         "file": path,
@@ -183,8 +182,8 @@ def export_csv(bank: Bank, path: str) -> dict[str, Any]:
     now = bank.clock()
     with reading(bank.database) as reader:
         found = find_grants(reader, now=now)
-        ended = rows_of_grants.find_ended(reader, now)
-    whole_files.write_new(path, grants.text(found, TIMES).encode())
+        ended = grants.find_ended(reader, now)
+    whole_files.write_new(path, grant_files.text(found, TIMES).encode())
     several = [one.account for one in found if one.span and one.carry_percent is None]
     return {
         "file": path,

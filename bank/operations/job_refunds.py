@@ -11,7 +11,7 @@ from bank.operations.bank import Bank, utc_text
 from bank.operations.closing import settle_given_back
 from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
-from bank.operations.corrections import refund_draft
+from bank.operations.corrections import correction_draft
 from bank.operations.files import log, newest, only_one
 from bank.operations.following import enforce_soon
 from bank.operations.job_costs import CostedRun, find_job
@@ -313,11 +313,12 @@ def _book(
 def _draft(bank: Bank, order: Order, one: Refund) -> Draft:
     job = one.run.job
     reason = job_refunds.reason_of(job.shown_id, order.reason)
-    return refund_draft(
+    return correction_draft(
         bank,
         Command("refund", job.account, reason=reason, key=order.key),
+        "refund",
         cluster=order.cluster.name,
-        amount=one.amount,
+        amount=-one.amount,
         user=job.user,
         reference=of_job(order.cluster.name, job.db_index),
     )

@@ -7,7 +7,7 @@ from bank.operations.bank import Bank
 from bank.operations.days import exact_text, moment, zone_name
 from bank.operations.grant_dates import turn
 from bank.policy.difference import Dated, State
-from bank.policy.grants import GrantLine, Span, Times
+from bank.policy.grant_files import GrantLine, Span, Times
 from bank.policy.thresholds import FLAGS
 from bank.store import accounts, grants, notices, read
 from bank.store.connect import Reader, Writer, reading, writing

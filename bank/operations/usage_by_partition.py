@@ -12,7 +12,7 @@ from bank.operations.reader import is_copy
 from bank.operations.spans import end_of
 from bank.policy.spans import Span
 from bank.policy.usage import Sum, summed
-from bank.policy.usage_by_partition import Ran, rest_of, summed_by_partition
+from bank.policy.usage_by_partition import RunInPartition, rest_of, summed_by_partition
 from bank.store import spans
 from bank.store.accounts import Account
 from bank.store.connect import reading
@@ -59,7 +59,7 @@ def by_partition(bank: Bank, account: Account | None, span: Span) -> tuple[list[
 
 def _runs(
     bank: Bank, cluster: Cluster, names: Sequence[str], since: Fraction, until: Fraction
-) -> Iterator[Ran]:
+) -> Iterator[RunInPartition]:
     """Yield what ran on a cluster in a span, as far as its price is known."""
     if not names:
         return
@@ -71,4 +71,4 @@ def _runs(
         job = one.job
         runs_for_sacct_alone = job.ended_at is None and job.job_id not in alive
         if one.rate is not None and not runs_for_sacct_alone:
-            yield Ran(job.partition, one.began_at, job.ended_at, one.rate.per_second)
+            yield RunInPartition(job.partition, one.began_at, job.ended_at, one.rate.per_second)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_SU, format_su
-from bank.policy.grants import GrantLine, Span
+from bank.policy.grant_files import GrantLine, Span
 
 
 class Dated(NamedTuple):

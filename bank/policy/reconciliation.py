@@ -38,7 +38,7 @@ CAUSES = (
 Parts = dict[str, Fraction]
 
 
-class Ran(NamedTuple):
+class RunInSacct(NamedTuple):
     """One run of a job on a meter, as sacct has it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Segment(NamedTuple):
 _QUIET = (metering.RISE, metering.FIRST, metering.BASELINE)
 
 
-def shown_by_sacct(run: Ran, since: Fraction, until: Fraction) -> tuple[Fraction, Parts]:
+def shown_by_sacct(run: RunInSacct, since: Fraction, until: Fraction) -> tuple[Fraction, Parts]:
     """Return what sacct shows of a run in a period, and what leads to what RawUsage counts of it.
 
     When it was suspended sacct does not say: of a run that reaches over the edge of the period it
@@ -113,7 +113,7 @@ def shown_by_sacct(run: Ran, since: Fraction, until: Fraction) -> tuple[Fraction
 
 
 def meter_parts(
-    segments: Sequence[Segment], runs: Sequence[Ran], since: Fraction, until: Fraction
+    segments: Sequence[Segment], runs: Sequence[RunInSacct], since: Fraction, until: Fraction
 ) -> Parts:
     """Return what leads from what ran on a meter in a period to what was booked for it.
 
@@ -140,12 +140,12 @@ def meter_parts(
     return dict(parts)
 
 
-def _cost(runs: Iterable[Ran], since: Fraction, until: Fraction) -> Fraction:
+def _cost(runs: Iterable[RunInSacct], since: Fraction, until: Fraction) -> Fraction:
     return sum((run.per_second * run.seconds_in(since, until) for run in runs), Fraction(0))
 
 
 def _residual(
-    segment: Segment, runs: Sequence[Ran], ran: Fraction
+    segment: Segment, runs: Sequence[RunInSacct], ran: Fraction
 ) -> Iterable[tuple[str, Fraction]]:
     """Yield what makes the difference between what was booked and what ran between two readings."""
     rest = segment.charged + segment.adjusted - ran

@@ -16,7 +16,7 @@ from bank.policy.usage import Sum
 NOT_TOLD = "not told by sacct"
 
 
-class Ran(NamedTuple):
+class RunInPartition(NamedTuple):
     """One run of a job in a partition.
 
     Attributes:
@@ -31,7 +31,9 @@ class Ran(NamedTuple):
     per_second: Fraction
 
 
-def summed_by_partition(runs: Iterable[Ran], since: Fraction, until: Fraction) -> list[Sum]:
+def summed_by_partition(
+    runs: Iterable[RunInPartition], since: Fraction, until: Fraction
+) -> list[Sum]:
     """Return what ran in a span of time in each partition, the largest first.
 
     Args:

@@ -103,4 +103,4 @@ def _count_by_place(writer: Writer, rows: Sequence[dict[str, object]]) -> None:
     writer.execute(f"UPDATE place SET charged = charged + :amount {here}", charged)
     writer.execute(f"UPDATE place SET charged = charged - :amount {here}", refunded)
     writer.execute(f"UPDATE place SET closed = closed + :amount {here}", closed)
-    settled.refunded(writer, refunded)
+    settled.cap_at_charged(writer, refunded)

@@ -111,8 +111,8 @@ def forgive_away(writer: Writer, account: str) -> None:
     )
 
 
-def refunded(writer: Writer, rows: Sequence[Mapping[str, object]]) -> None:
-    """Let what is refunded and had stopped counting for accounts above count no less than nothing.
+def cap_at_charged(writer: Writer, rows: Sequence[Mapping[str, object]]) -> None:
+    """Let no more of refunded use be what does not count for accounts above than is still charged.
 
     Args:
         writer: the transaction that appends the entries.

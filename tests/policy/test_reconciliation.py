@@ -24,7 +24,7 @@ from bank.policy.reconciliation import (
     UNEXPLAINED,
     UNPRICED,
     WEIGHTS,
-    Ran,
+    RunInSacct,
     Segment,
     in_whole,
     meter_parts,
@@ -35,8 +35,8 @@ SINCE, UNTIL = Fraction(1000), Fraction(5000)
 ONE = Fraction(1)
 
 
-def ran(began: int, ended: int | None, *, rate: Fraction = ONE, **options: bool) -> Ran:
-    return Ran(began, ended, 0, int(rate), rate, ONE, **options)
+def ran(began: int, ended: int | None, *, rate: Fraction = ONE, **options: bool) -> RunInSacct:
+    return RunInSacct(began, ended, 0, int(rate), rate, ONE, **options)
 
 
 def segment(since: int, until: int, charged: int, **options: object) -> Segment:
@@ -45,7 +45,7 @@ def segment(since: int, until: int, charged: int, **options: object) -> Segment:
     return Segment(span, charged, **values)  # type: ignore[arg-type]
 
 
-def whole(segments: list[Segment], runs: list[Ran]) -> dict[str, int]:
+def whole(segments: list[Segment], runs: list[RunInSacct]) -> dict[str, int]:
     """Return all causes of a meter, in whole billing-seconds."""
     parts = meter_parts(segments, runs, SINCE, UNTIL)
     sacct = Fraction(0)
@@ -60,29 +60,41 @@ def whole(segments: list[Segment], runs: list[Ran]) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("what", "run", "shown", "parts"),
     [
-        ("a whole one", Ran(2000, 3000, 0, 2, Fraction(2), ONE), 2000, {}),
+        ("a whole one", RunInSacct(2000, 3000, 0, 2, Fraction(2), ONE), 2000, {}),
         (
             "a fraction",
-            Ran(2000, 3000, 0, 2, Fraction(9, 4), ONE),
+            RunInSacct(2000, 3000, 0, 2, Fraction(9, 4), ONE),
             2000,
             {FRACTION: 250},
         ),
-        ("a factor", Ran(2000, 3000, 0, 2, Fraction(2), Fraction(5, 2)), 2000, {FACTOR: 3000}),
-        ("free", Ran(2000, 3000, 0, 2, Fraction(2), Fraction(0)), 2000, {FACTOR: -2000}),
-        ("suspended", Ran(2000, 3000, 400, 2, Fraction(2), ONE), 1200, {SUSPENDED: 800}),
+        (
+            "a factor",
+            RunInSacct(2000, 3000, 0, 2, Fraction(2), Fraction(5, 2)),
+            2000,
+            {FACTOR: 3000},
+        ),
+        ("free", RunInSacct(2000, 3000, 0, 2, Fraction(2), Fraction(0)), 2000, {FACTOR: -2000}),
+        ("suspended", RunInSacct(2000, 3000, 400, 2, Fraction(2), ONE), 1200, {SUSPENDED: 800}),
         (
             "all of them",
-            Ran(2000, 3000, 400, 2, Fraction(9, 4), Fraction(2)),
+            RunInSacct(2000, 3000, 400, 2, Fraction(9, 4), Fraction(2)),
             1200,
             {FRACTION: 150, SUSPENDED: 900, FACTOR: 2250},
         ),
-        ("over the edges", Ran(0, 9000, 0, 1, ONE, ONE), 4000, {}),
-        ("runs still", Ran(4000, None, 0, 1, ONE, ONE), 1000, {}),
-        ("suspended in part", Ran(0, 2000, 1500, 1, ONE, ONE), 0, {SUSPENDED: 1000}),
-        ("a runaway", Ran(4000, None, 0, 1, ONE, ONE, is_disputed=True), 1000, {RUNAWAY: -1000}),
+        ("over the edges", RunInSacct(0, 9000, 0, 1, ONE, ONE), 4000, {}),
+        ("runs still", RunInSacct(4000, None, 0, 1, ONE, ONE), 1000, {}),
+        ("suspended in part", RunInSacct(0, 2000, 1500, 1, ONE, ONE), 0, {SUSPENDED: 1000}),
+        (
+            "a runaway",
+            RunInSacct(4000, None, 0, 1, ONE, ONE, is_disputed=True),
+            1000,
+            {RUNAWAY: -1000},
+        ),
     ],
 )
-def test_what_sacct_shows_of_a_run(what: str, run: Ran, shown: int, parts: dict[str, int]) -> None:
+def test_what_sacct_shows_of_a_run(
+    what: str, run: RunInSacct, shown: int, parts: dict[str, int]
+) -> None:
     amount, leads = shown_by_sacct(run, SINCE, UNTIL)
     assert amount == shown, what
     assert {cause: part for cause, part in leads.items() if part} == parts
@@ -156,14 +168,14 @@ CUT = ran(2000, 3000, is_cut=True)
     ],
 )
 def test_causes(
-    what: str, segments: list[Segment], runs: list[Ran], causes: dict[str, int]
+    what: str, segments: list[Segment], runs: list[RunInSacct], causes: dict[str, int]
 ) -> None:
     assert whole(segments, runs) == causes, what
 
 
 FRACTIONS = st.fractions(0, 9, max_denominator=8)
 RUNS = st.builds(
-    lambda began, lasted, suspended, billing, factor, cut: Ran(
+    lambda began, lasted, suspended, billing, factor, cut: RunInSacct(
         began, began + lasted, min(suspended, lasted), int(billing), billing, factor, is_cut=cut
     ),
     st.integers(0, 6000),
@@ -178,7 +190,7 @@ TIMES = st.lists(st.integers(0, 6000), min_size=1, max_size=5, unique=True).map(
 
 @given(TIMES, st.lists(st.integers(0, 20_000), min_size=4, max_size=4), st.lists(RUNS, max_size=5))
 def test_the_causes_together_are_the_difference(
-    times: list[int], charged: list[int], runs: list[Ran]
+    times: list[int], charged: list[int], runs: list[RunInSacct]
 ) -> None:
     spans = zip(times, times[1:], charged, strict=False)
     segments = [segment(since, until, amount) for since, until, amount in spans]
@@ -189,7 +201,7 @@ def test_the_causes_together_are_the_difference(
 
 @given(TIMES, st.lists(RUNS, max_size=5))
 def test_what_is_booked_as_it_ran_is_never_left_unexplained(
-    times: list[int], runs: list[Ran]
+    times: list[int], runs: list[RunInSacct]
 ) -> None:
     segments = []
     for since, until in pairwise(times):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bank.policy.reconciliation import AFTER, BY_HAND, REFUNDED
 from bank.policy.usage import Sum
-from bank.policy.usage_by_partition import NOT_TOLD, Ran, rest_of, summed_by_partition
+from bank.policy.usage_by_partition import NOT_TOLD, RunInPartition, rest_of, summed_by_partition
 
 HALF = Fraction(1, 2)
 SINCE, UNTIL = Fraction(100), Fraction(200)
@@ -17,26 +17,30 @@ SINCE, UNTIL = Fraction(100), Fraction(200)
 @pytest.mark.parametrize(
     ("run", "cost"),
     [
-        (Ran("gpu", 110, 120, Fraction(4)), 40),
-        (Ran("gpu", 90, 110, Fraction(4)), 40),
-        (Ran("gpu", 190, 210, Fraction(4)), 40),
-        (Ran("gpu", 90, 210, Fraction(4)), 400),
-        (Ran("gpu", 190, None, Fraction(4)), 40),
-        (Ran("gpu", 110, 113, HALF), 2),
-        (Ran("", 110, 120, Fraction(4)), 0),
-        (Ran("gpu", 110, 110, Fraction(4)), 0),
-        (Ran("gpu", 80, 100, Fraction(4)), 0),
-        (Ran("gpu", 200, 210, Fraction(4)), 0),
-        (Ran("gpu", 210, None, Fraction(4)), 0),
+        (RunInPartition("gpu", 110, 120, Fraction(4)), 40),
+        (RunInPartition("gpu", 90, 110, Fraction(4)), 40),
+        (RunInPartition("gpu", 190, 210, Fraction(4)), 40),
+        (RunInPartition("gpu", 90, 210, Fraction(4)), 400),
+        (RunInPartition("gpu", 190, None, Fraction(4)), 40),
+        (RunInPartition("gpu", 110, 113, HALF), 2),
+        (RunInPartition("", 110, 120, Fraction(4)), 0),
+        (RunInPartition("gpu", 110, 110, Fraction(4)), 0),
+        (RunInPartition("gpu", 80, 100, Fraction(4)), 0),
+        (RunInPartition("gpu", 200, 210, Fraction(4)), 0),
+        (RunInPartition("gpu", 210, None, Fraction(4)), 0),
     ],
 )
-def test_what_of_a_run_lies_in_the_span(run: Ran, cost: int) -> None:
+def test_what_of_a_run_lies_in_the_span(run: RunInPartition, cost: int) -> None:
     expected = [Sum("gpu", cost, 0)] if cost else []
     assert summed_by_partition([run], SINCE, UNTIL) == expected
 
 
 def test_a_partition_is_rounded_once_and_the_largest_is_first() -> None:
-    runs = [Ran("a", 100, 101, HALF), Ran("b", 100, 107, Fraction(1)), Ran("a", 150, 151, HALF)]
+    runs = [
+        RunInPartition("a", 100, 101, HALF),
+        RunInPartition("b", 100, 107, Fraction(1)),
+        RunInPartition("a", 150, 151, HALF),
+    ]
     assert summed_by_partition(runs, SINCE, UNTIL) == [Sum("b", 7, 0), Sum("a", 1, 0)]
 
 
@@ -63,7 +67,7 @@ def test_the_rest_has_its_causes(booked: Sum, by_hand: int, rest: list[Sum]) -> 
 
 RUNS = st.lists(
     st.builds(
-        lambda partition, began_at, seconds, rate: Ran(
+        lambda partition, began_at, seconds, rate: RunInPartition(
             partition, began_at, None if seconds is None else began_at + seconds, rate
         ),
         st.sampled_from(["cpu", "gpu", "refunded", ""]),
@@ -76,7 +80,7 @@ RUNS = st.lists(
 
 @given(RUNS, st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_all_lines_add_up_to_what_is_booked(
-    runs: list[Ran], metered: int, by_hand: int, refunded: int
+    runs: list[RunInPartition], metered: int, by_hand: int, refunded: int
 ) -> None:
     booked = Sum(None, metered + by_hand, refunded)
     partitions = summed_by_partition(runs, SINCE, UNTIL)
@@ -87,7 +91,9 @@ def test_all_lines_add_up_to_what_is_booked(
 
 
 @given(RUNS, st.integers(100, 200))
-def test_two_spans_side_by_side_have_what_the_whole_has(runs: list[Ran], cut: int) -> None:
+def test_two_spans_side_by_side_have_what_the_whole_has(
+    runs: list[RunInPartition], cut: int
+) -> None:
     parts = [
         line
         for since, until in ((SINCE, Fraction(cut)), (Fraction(cut), UNTIL))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bank.errors import InputError
 from bank.ledger.amounts import MAX_SU
-from bank.policy.grants import COLUMNS, GrantLine, Span, Times, read, text
+from bank.policy.grant_files import COLUMNS, GrantLine, Span, Times, read, text
 
 SU = 3600
 OLD_HEAD = "account,su,start,kind,reason\r\n"
