@@ -10,6 +10,7 @@ from bank.operations.bank import Bank
 from bank.operations.files import log, newest
 from bank.operations.named import no_such_account
 from bank.operations.slices import slices
+from bank.operations.spans import period_from
 from bank.policy import periods as calendar
 from bank.policy.periods import ENDED, ENDING, Period, is_held_for
 from bank.store import accounts, grants, read
@@ -165,15 +166,13 @@ def _with_periods(bank: Bank, standings: Mapping[str, Standing]) -> _Look:
 
 
 def _periods(bank: Bank, standings: Mapping[str, Standing]) -> dict[str, Period]:
-    today = bank.today()
-    return {name: _period(bank, one, today) for name, one in standings.items()}
+    return {name: _period(bank, one) for name, one in standings.items()}
 
 
-def _period(bank: Bank, standing: Standing, today: str) -> Period:
+def _period(bank: Bank, standing: Standing) -> Period:
     started_on = standing.account.period_started_on
     assert started_on is not None
-    length_days = bank.settings.proposal_length_days
-    return calendar.period(started_on, length_days=length_days, today=today)
+    return period_from(bank, started_on)
 
 
 def _has_an_end(look: _Look, name: str) -> bool:
@@ -215,8 +214,7 @@ def _renew(bank: Bank, names: Sequence[str], *, dry_run: bool) -> list[str]:
 def _start(bank: Bank, writer: Writer, name: str) -> bool:
     """Start the next period of an account, unless somebody has done so since."""
     standing = read.standing(writer, name)
-    today = bank.today()
-    if standing is None or _period(bank, standing, today).event != ENDED:
+    if standing is None or _period(bank, standing).event != ENDED:
         return False
     living = grants.find_living(writer, standing.account.account_id)
     dated = sum(grant.granted for grant in living if grant.is_dated)
@@ -225,7 +223,7 @@ def _start(bank: Bank, writer: Writer, name: str) -> bool:
     started_on = standing.account.period_started_on
     assert started_on is not None
     length_days = bank.settings.proposal_length_days
-    begins = calendar.next_start(started_on, length_days=length_days, today=today)
+    begins = calendar.next_start(started_on, length_days=length_days, today=bank.today())
     reason = f"the period that began on {started_on} is over"
     periods.start(bank, writer, standing, reason, None, started_on=begins, is_refilled=False)
     return True

@@ -12,10 +12,12 @@ from bank.operations import dumps
 from bank.operations.bank import Bank
 from bank.operations.present import TIMES, Present, find_present
 from bank.operations.shares import above_in_slurm
-from bank.policy import difference, grant_files, periods, thresholds
+from bank.operations.spans import period_from
+from bank.policy import difference, grant_files, thresholds
 from bank.policy.difference import Difference, Line, State
 from bank.policy.dumps import rows_of_csv, rows_of_json
 from bank.policy.grant_files import GrantLine, Span
+from bank.policy.periods import ENDED
 from bank.store import grants
 from bank.store.connect import reading
 
@@ -238,14 +240,8 @@ def _to_be_renewed(bank: Bank, wanted: dict[str, State], present: Present) -> li
         for name, state in wanted.items()
         if name in present.states
         and state.started_on < present.states[name].started_on
-        and _is_over(bank, state)
+        and period_from(bank, state.started_on).event == ENDED
     ]
-
-
-def _is_over(bank: Bank, state: State) -> bool:
-    length_days = bank.settings.proposal_length_days
-    found = periods.period(state.started_on, length_days=length_days, today=bank.today())
-    return found.event == periods.ENDED
 
 
 def _compared(bank: Bank, plan: Plan, present: Present) -> Plan:

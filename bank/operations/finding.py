@@ -6,9 +6,10 @@ from typing import Any
 from bank.operations.bank import Bank
 from bank.operations.days import day_of
 from bank.operations.looking import shown_all
+from bank.operations.spans import period_from
 from bank.policy import finding
 from bank.policy.finding import Candidate
-from bank.policy.periods import has_end, period
+from bank.policy.periods import has_end
 from bank.store import grants, read
 from bank.store.connect import reading
 from bank.store.read import Standing
@@ -46,7 +47,7 @@ def find(
     today = bank.today()
     found: list[tuple[Candidate, dict[str, Any]]] = []
     for name, standing in standings.items():
-        last_day = _last_day(bank, standing, ends.get(name), dated.get(name, 0), today)
+        last_day = _last_day(bank, standing, ends.get(name), dated.get(name, 0))
         days_left = None if last_day is None else (last_day - date.fromisoformat(today)).days
         state = {
             **states[name],
@@ -61,9 +62,7 @@ def find(
     return [state for _, state in found]
 
 
-def _last_day(
-    bank: Bank, standing: Standing, end_at: int | None, dated: int, today: str
-) -> date | None:
+def _last_day(bank: Bank, standing: Standing, end_at: int | None, dated: int) -> date | None:
     """Return the last day of an account's period or of a grant of its, whichever comes first.
 
     Args:
@@ -72,11 +71,9 @@ def _last_day(
         end_at: when its first grant with dates ends, None where it has none.
         dated: billing-seconds of those in force: where they are all that it has, or it has no
             limit, the end of its period means nothing.
-        today: ISO date.
     """
     days = [] if end_at is None else [day_of(end_at - 1)]
     started_on = standing.account.period_started_on
     if started_on is not None and has_end(standing.limit, dated):
-        length = bank.settings.proposal_length_days
-        days.append(period(started_on, length_days=length, today=today).last_day)
+        days.append(period_from(bank, started_on).last_day)
     return min(days, default=None)

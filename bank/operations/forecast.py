@@ -10,6 +10,7 @@ from bank.ledger.grants import payments
 from bank.operations.bank import Bank, utc_text
 from bank.operations.days import day_of, day_text, start_of_day
 from bank.operations.named import standing_of
+from bank.operations.spans import period_from
 from bank.policy.forecast import (
     DAY_MICROSECONDS,
     LEAST_DAYS,
@@ -24,7 +25,7 @@ from bank.policy.forecast import (
     rate,
     renewed,
 )
-from bank.policy.periods import has_end, period
+from bank.policy.periods import has_end
 from bank.policy.statement import Line
 from bank.policy.tree import ancestors
 from bank.store import forecast as store
@@ -284,10 +285,7 @@ def _period(bank: Bank, known: _Known, courses: _Courses, now: int) -> dict[str,
 
 def _last_day(bank: Bank, standing: Standing) -> date | None:
     started_on = standing.account.period_started_on
-    if started_on is None:
-        return None
-    length = bank.settings.proposal_length_days
-    return period(started_on, length_days=length, today=bank.today()).last_day
+    return None if started_on is None else period_from(bank, started_on).last_day
 
 
 def _end_of_day(day: date) -> int | None:

@@ -1,8 +1,10 @@
-"""Spans of time, and the months and days in them, of the site's zone."""
+"""Spans of time: periods, what was typed, and the months and days in them, of the site's zone."""
 
 from bank.errors import InputError
 from bank.operations.bank import Bank, utc_text
 from bank.operations.days import day_of, day_text, moment, start_of_day, zone_name
+from bank.policy import periods
+from bank.policy.periods import Period
 from bank.policy.spans import Span, first_days
 
 
@@ -32,6 +34,12 @@ def read_span(bank: Bank, since: str | None, until: str | None, *, start_at: int
             " first day, or time, until before --to"
         )
     return Span(begins, None if ends is None or ends > now else ends)
+
+
+def period_from(bank: Bank, started_on: str) -> Period:
+    """Return the period that began on a day of ISO: its last day, and how it stands today."""
+    length_days = bank.settings.proposal_length_days
+    return periods.period(started_on, length_days=length_days, today=bank.today())
 
 
 def end_of(bank: Bank, span: Span) -> int:

@@ -9,12 +9,13 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, all_clusters
 from bank.operations.limits import hold_limit_name
 from bank.operations.places import changed_places, with_all_below
+from bank.operations.spans import period_from
 from bank.operations.strangers import cannot_be_named, strangers, unknown_accounts
 from bank.policy import moving_in, tree
-from bank.policy import periods as calendar
 from bank.policy.comparison import HOLD, Compared, Seen, Site, compare
 from bank.policy.enforcement import HOLD_LIMITS
 from bank.policy.moving_in import Choices, Conflict, Held, Selection, Unusable
+from bank.policy.periods import ENDED
 from bank.policy.predecessor import COLUMNS, Row, name_in_slurm
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import AccountRow, Associations
@@ -224,9 +225,8 @@ def _ended_on(bank: Bank, row: Row | None) -> str | None:
     """Return the last day of the period of a row, where that is over."""
     if row is None:
         return None
-    length_days = bank.settings.proposal_length_days
-    found = calendar.period(row.started_on, length_days=length_days, today=bank.today())
-    return found.last_day.isoformat() if found.event == calendar.ENDED else None
+    found = period_from(bank, row.started_on)
+    return found.last_day.isoformat() if found.event == ENDED else None
 
 
 def _counted(slurm: Associations) -> dict[str, int]:
