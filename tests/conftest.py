@@ -12,10 +12,16 @@ import hypothesis
 import pytest
 
 from tests.lab import Lab, LabError, layout
+from tests.scheduling import ON_CLUSTER, ClustersApart
 
 # A file system in memory, where there is one, and what all tests together may need of it.
 MEMORY = Path("/dev/shm")  # noqa: S108
 MEMORY_BYTES = 1024**3
+# Files in which one test takes half a minute or more.
+LONG = (
+    *("test_killed", "test_model", "test_statement_model", "test_user_limits_model", "test_demo"),
+    *("test_quote_limits_real", "test_quotes_real", "test_clusters_real"),
+)
 # Beside pytest's own 0 to 5: all that was run passed, but not all was run.
 NOT_ALL_RUN = 6
 
@@ -57,10 +63,25 @@ def has_room(directory: Path) -> bool:
     return is_free and not found.f_flag & os.ST_NOEXEC and os.access(directory, os.W_OK)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if is_on_cluster(item):
+        item.add_marker(pytest.mark.xdist_group(ON_CLUSTER))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClustersApart | None:  # noqa: ANN401
+    return ClustersApart(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def is_on_cluster(item: pytest.Item) -> bool:
+    return "shared_lab" in getattr(item, "fixturenames", ())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Those begin first, so that none of them is what all other processes wait for at the end.
+    items.sort(key=lambda item: not item.path.name.startswith(LONG))
     if not config.getoption("--no-slurm"):
         return
-    on_cluster = [item for item in items if "shared_lab" in getattr(item, "fixturenames", ())]
+    on_cluster = [item for item in items if is_on_cluster(item)]
     config.hook.pytest_deselected(items=on_cluster)
     items[:] = [item for item in items if item not in on_cluster]
 

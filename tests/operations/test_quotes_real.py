@@ -219,6 +219,10 @@ WAYS: dict[str, tuple[dict[str, str], Sequence[Kind]]] = {
 }
 
 
+# They share one further cluster: each process that ran one of them would start its own.
+pytestmark = pytest.mark.xdist_group("quotes")
+
+
 @pytest.fixture(scope="module")
 def shared_lab(worker_id: str) -> Iterator[Lab]:
     """A cluster of its own, in place of the one that other tests share."""
