@@ -27,7 +27,8 @@ import slurm_bank
 from bank.cli.main import run
 from tests.children import FAILED, in_child, status_of
 
-# Loaded here once: each child would load what its command needs anew, and take four times as long.
+# Loaded here once: each child would load what its command needs anew, and take four times as long;
+# one that becomes another user might not be able to.
 for _module in pkgutil.walk_packages(bank.__path__, "bank."):
     importlib.import_module(_module.name)
 

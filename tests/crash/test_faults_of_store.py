@@ -1,7 +1,6 @@
 """Faults of the disk and the database file: nothing half done, the message says what to do."""
 
 import codecs
-import importlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -111,8 +110,6 @@ def test_full_log_is_said_and_changes_nothing(world: World) -> None:
 
 def as_nobody() -> None:
     # The program may lie where nobody else can read it; that is not what is tried here.
-    for name in ("moving", "enforcing", "keeping", "looking"):
-        importlib.import_module(f"bank.cli.{name}")
     codecs.lookup("ascii")
     os.setgroups([])
     os.setgid(NOBODY)
