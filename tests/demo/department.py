@@ -8,8 +8,8 @@ from tests.demo.story import SU, USER, Demo, Differs, check, line_of, submit, su
 
 OTHER = "lab-bob"
 GRANT, SHARE, TOO_MUCH, OWN_LIMIT, GIVEN = 500, 300, 900, 5, 5
-# After so many seconds the grant starts. What is shown until then takes three of them, and more on a
-# busy machine; the command that comes after the start would start it.
+# After so many seconds the grant starts. What is shown until then takes three of them, more on a
+# busy machine; a command that came after the start would start it.
 PROMISED_SECONDS = 10
 JOB = """\
 #!/bin/bash
