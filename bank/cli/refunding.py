@@ -1,5 +1,7 @@
 """The verb that gives back what jobs cost."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from bank.cli import moving
@@ -12,10 +14,7 @@ from bank.operations.bank import Bank
 from bank.operations.job_refunds import JobCommand
 from bank.operations.outage_refunds import Outage
 
-_COLUMNS = (
-    *("job", "account", "user", "nodes", "start", "end", "cost_su", "refund_su"),
-    "note",
-)
+_COLUMNS = ("job", "account", "user", "nodes", "start", "end", "cost_su", "refund_su")
 
 
 def _refund(bank: Bank, arguments: Arguments) -> int:
@@ -48,13 +47,24 @@ def _refund_job(bank: Bank, arguments: Arguments, job: str) -> int:
         print_json(answer)
         return 0
     if len(answer["runs"]) > 1:
-        print_table(_COLUMNS, answer["runs"])
+        _print_runs(answer["runs"])
     print_line(_said_of_job(answer))
     _print_factors(answer)
     for state in answer["accounts"]:
         if state["is_open"]:
             print_line(f"{has_sus(state)}, {state['used_su']} used")
     return 0
+
+
+def _print_runs(runs: Sequence[dict[str, Any]]) -> None:
+    """Print runs as a table and, because a sentence is wider than a column, their notes below."""
+    print_table(_COLUMNS, runs)
+    known = Counter(run["job"] for run in runs)
+    for run in runs:
+        if run["note"]:
+            # Which one, where a job ran several times.
+            which = f" begun {run['start']}" if known[run["job"]] > 1 else ""
+            print_line(f"job {run['job']}{which}: {run['note']}")
 
 
 def _print_factors(answer: dict[str, Any]) -> None:
@@ -128,7 +138,7 @@ def _count(done: dict[str, Any]) -> int:
 
 def _print_window(done: dict[str, Any]) -> None:
     if done["runs"]:
-        print_table(_COLUMNS, done["runs"])
+        _print_runs(done["runs"])
     where = f" on {done['nodes']}" if done["nodes"] else ""
     print_line(
         f"{done['cluster']}: {counted(len(done['runs']), 'job')} ran{where} from {done['start']} to"

@@ -1,6 +1,7 @@
 """refund --job, refund --window and verify --against-slurm, as they are typed."""
 
 import json
+import re
 import time
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_factor_that_slurm_may_have_changed_since_is_named(
     said = "priced with UsageFactors of now, because Slurm keeps no earlier ones: double 2"
     ran.sacct = ran.sacct.replace("|normal|COMPLETED", "|double|COMPLETED", 1)
     window = ("refund", "--window", "2020-01-01", "2100-01-01", "--dry-run")
-    assert command(*window).out.splitlines()[4] == said
+    assert command(*window).out.splitlines()[5] == said
     factors = [
         (run["qos"], run["usage_factor"])
         for run in json.loads(command(*window, "--json").out)["runs"]
@@ -86,6 +87,27 @@ def test_an_outage_is_shown_and_asked_for(command: Command, ran: FakeSlurm) -> N
     nothing = command(*window)
     assert nothing.status == 0
     assert nothing.out.splitlines()[-1] == "0 SUs given back for 0 jobs"
+
+
+def test_what_is_to_be_said_of_jobs_stands_below_the_table(
+    command: Command, ran: FakeSlurm
+) -> None:
+    window = ("refund", "--window", "2020-01-01", "2100-01-01", "--yes")
+    command("refund", "--job", "7")
+    lines = command(*window).out.splitlines()
+    assert lines[0].split("\t")[-1] == "refund_su"
+    assert [line.split("\t")[-1] for line in lines[1:3]] == ["0", "1"]
+    assert re.fullmatch(r"job 7: refunded on [^ ]+Z by [^ ]+: 1 SUs, entry 3 of test1", lines[3])
+    assert lines[4].startswith("fake: 2 jobs ran from ")
+    # Of a job that ran twice, which run it is.
+    first, second = ran.sacct.splitlines()
+    second = second.replace("8|8|8|", "8|7|7|").replace(f"|{HOUR_AGO}|", f"|{HOUR_AGO + 60}|")
+    ran.sacct = f"{first}\n{second}\n"
+    twice = command(*window).out.splitlines()
+    began = [line.split("\t")[4] for line in twice[1:3]]
+    assert len({*began}) == 2
+    for line, start in zip(twice[3:5], began, strict=True):
+        assert line.startswith(f"job 7 begun {start}: refunded on ")
 
 
 @pytest.mark.parametrize(
