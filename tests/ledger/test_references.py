@@ -32,6 +32,7 @@ from bank.ledger.references import (
 # One of each form, as entries have had them since the first version.
 FORMS = {
     of_reading(12, 3): "reading 12/3",
+    of_reading(12, 31): "reading 12/31",
     of_reading("others", 1): "reading others/1",
     of_first_look("c1"): "first look at c1",
     of_child("proj_x"): "child proj_x",
@@ -63,8 +64,8 @@ def test_what_is_written_is_read(name: str, first: int, second: int) -> None:
 @pytest.mark.parametrize(
     ("reads", "own"),
     [
-        (is_of_reading, {"reading 12/3", "reading others/1"}),
-        (reading_of, {"reading 12/3"}),
+        (is_of_reading, {"reading 12/3", "reading 12/31", "reading others/1"}),
+        (reading_of, {"reading 12/3", "reading 12/31"}),
         (is_of_first_look, {"first look at c1"}),
         (child_of, {"child proj_x"}),
         (giver_of, {"transfer dept/17"}),
@@ -82,10 +83,14 @@ def test_what_names_no_reading_is_none(text: str) -> None:
     assert reading_of(text) is None
 
 
+def test_what_names_no_entry_is_no_transfer() -> None:
+    assert giver_of("transfer dept") is None
+
+
 @pytest.mark.parametrize(
     ("pattern", "own"),
     [
-        (LIKE_READING, {"reading 12/3", "reading others/1"}),
+        (LIKE_READING, {"reading 12/3", "reading 12/31", "reading others/1"}),
         (LIKE_FIRST_READING, {"reading others/1"}),
         (LIKE_CHILD, {"child proj_x"}),
         (LIKE_TRANSFER, {"transfer dept/17"}),
