@@ -7,10 +7,8 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.files import log, newest
 from bank.operations.grant_dates import AT_ONCE, Turned, end_grant, rehearsed, turn
-from bank.operations.queues import read_jobs
 from bank.operations.slices import slices
 from bank.policy import tree
-from bank.policy.queue import PENDING
 from bank.store import above, accounts, grants
 from bank.store.connect import reading, writing
 from bank.store.grants import ENDING
@@ -36,6 +34,10 @@ def ask_first_starts(bank: Bank, clusters: Iterable[Cluster]) -> dict[str, int] 
         if not grants.find_ending(reader):
             return None
         parents = above.find_all_parents(reader)
+    # Loaded here, because hardly any pass asks for jobs, and each of them would wait for it.
+    from bank.operations.queues import read_jobs
+    from bank.policy.queue import PENDING
+
     first: dict[str, int] = {}
     try:
         for cluster in clusters:

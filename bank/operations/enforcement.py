@@ -21,7 +21,6 @@ from bank.operations.grant_dates import Turned, both_turned
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
 from bank.operations.metering import Result, read_meters
-from bank.operations.publishing import publish
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate, cannot_be_named, strangers, unknown_accounts
@@ -179,7 +178,7 @@ def run_pass(
                 failures.append(failure(bank, cluster.name, error))
         if looks and not dry_run:
             notices.record_thresholds(bank, books.standings, only)
-            left += publish(bank, [result for _, result in looks], is_whole=not failures)
+            left += _publish(bank, [result for _, result in looks], is_whole=not failures)
     turned = reduce(both_turned, (result.turned for _, result in looks), Turned([], {}))
     limited = user_holds.find_limited(books.standings)
     notes = [
@@ -190,6 +189,19 @@ def run_pass(
         *user_holds.overrun(bank, limited, looks, failures),
     ]
     return Outcome(_gone_everywhere(passes, failures), failures, notes)
+
+
+def _publish(bank: Bank, results: list[Result], *, is_whole: bool) -> list[str]:
+    """Bring the copies for users up to date; return what could not be done.
+
+    Unless every cluster was asked nobody knows who belongs to what, and they stay as they are.
+    """
+    if not (bank.settings.published and is_whole):
+        return []
+    # Loaded here, because a pass is waited for, and many sites publish nothing.
+    from bank.operations.publishing import publish
+
+    return publish(bank, results)
 
 
 def _look(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Result:

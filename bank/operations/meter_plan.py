@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from bank.ledger.amounts import format_su
-from bank.operations import lost
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.places import changed_places, forgotten_before
@@ -223,6 +222,9 @@ def _add_lost(
     )
     lag = cluster.config.calc_period_seconds + LAG_SECONDS
     rows = {row.association: row for row in observed.slurm.users}
+    # Loaded here, because hardly any pass asks sacct, and each of them would wait for it.
+    from bank.operations import lost
+
     found = lost.find_runs(
         bank,
         cluster,

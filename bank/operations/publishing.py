@@ -79,22 +79,18 @@ class _Who(NamedTuple):
     parents: list[dict[str, str | None]]
 
 
-def publish(bank: Bank, results: list[Result], *, is_whole: bool) -> list[str]:
+def publish(bank: Bank, results: list[Result]) -> list[str]:
     """Bring all copies up to date, at the end of a pass over all clusters.
 
     A pass does not fail because of it.
 
     Args:
         bank: see `Bank`.
-        results: what each cluster said.
-        is_whole: whether every cluster could be asked: else nobody knows who belongs to what, and
-            the copies stay as they are.
+        results: what each cluster said; all of them were asked.
 
     Returns:
         What could not be done, for a person.
     """
-    if not (bank.settings.published and is_whole):
-        return []
     try:
         _publish(bank, results)
     except BankError as error:

@@ -311,7 +311,7 @@ def test_another_clusters_number_is_not_taken_for_that_of_this_machine(
     found = [
         SimpleNamespace(slurm=SimpleNamespace(users=[row(uid)], accounts={})) for uid in (ADA, BOB)
     ]
-    publishing.publish(site.bank, found, is_whole=True)  # type: ignore[arg-type]
+    publishing.publish(site.bank, found)  # type: ignore[arg-type]
     assert [uid for uid in (ADA, BOB, EVE) if site.copy_of(uid).exists()] == copies
 
 
