@@ -1,13 +1,12 @@
 """Closing: use that is settled with the treasury, each grant for what it pays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, TREASURY, USED, Draft
 from bank.ledger.grants import Part, less, payments, taken, unused
 from bank.ledger.references import OWN_USE, of_child
 from bank.operations.bank import Bank
-from bank.policy import tree
 from bank.store import accounts, grants, meters, read, settled, user_limits
 from bank.store.above import find_parents
 from bank.store.connect import Reader, Writer
@@ -150,7 +149,7 @@ def _forget_paid(bank: Bank, writer: Writer, standing: Standing, parts: Sequence
             grants.change(writer, grant, after, actor=bank.actor, reason="", now=bank.clock())
 
 
-def settle_given_back(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
+def settle_given_back(bank: Bank, writer: Writer, names: Collection[str]) -> None:
     """Let grants have paid less where use was given back, of accounts and of those above them.
 
     Else what is used next would be taken for what was given back, and not be paid by the grant that
@@ -164,11 +163,10 @@ def settle_given_back(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
     settled_with = grants.find_with_paid(writer)
     if not settled_with:
         return
-    touched: set[str] = set()
+    touched = set(names)
     for name in names:
-        touched.add(name)
         for parents in find_parents(writer, name).values():
-            touched.update(tree.ancestors(parents, name))
+            touched.update(parents.values())
     for name in sorted(touched & settled_with):
         standing = read.standing(writer, name)
         if standing is None:

@@ -116,8 +116,15 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
                 whose = (name, one.reading.user)
                 by_user[whose] = by_user.get(whose, 0) + one.reading.booked
         return Result(
-            *(observed.slurm, banked, charged, plan.notes, plan.state, by_user, turned),
-            *(known, plan),
+            slurm=observed.slurm,
+            banked=banked,
+            charged=charged,
+            notes=plan.notes,
+            state=plan.state,
+            by_user=by_user,
+            turned=turned,
+            known=known,
+            plan=plan,
         )
     raise Busy(f"others kept booking readings of cluster {cluster.name}: try again")
 
