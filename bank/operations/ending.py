@@ -1,16 +1,14 @@
 """Grants that have ended: until when running jobs keep what those may still use of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from bank.errors import SlurmError
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
-from bank.operations.files import log, newest
-from bank.operations.grant_dates import AT_ONCE, Turned, end_grant, rehearsed, turn
-from bank.operations.slices import slices
+from bank.operations.grant_dates import Turned, end_grant, turn, turn_with
 from bank.policy import tree
 from bank.store import above, accounts, grants
-from bank.store.connect import reading, writing
+from bank.store.connect import Writer, reading
 from bank.store.grants import ENDING
 
 _MICROSECONDS = 1_000_000
@@ -68,7 +66,6 @@ def end_unkept(
         at: UTC microseconds: when the meters were read last.
         dry_run: do it and take it back; what was read and not booked expires with the rest.
     """
-    turned = Turned([], {})
     with reading(bank.database) as reader:
         over = {
             grant.grant_id: grant.account
@@ -76,19 +73,15 @@ def end_unkept(
             if grant.end_at is not None
             and first_starts.get(grant.account, grant.end_at) >= grant.end_at
         }
-    for names in slices(list(dict.fromkeys(over.values())), at_once=AT_ONCE):
-        with writing(bank.database, dry_run=dry_run) as writer:
-            said = turn(bank, writer, names, at=at)
-            for number in (number for number, name in over.items() if name in names):
-                grant = grants.find(writer, number)
-                # Somebody may have closed the account since.
-                if grant.state == ENDING:
-                    said += end_grant(bank, writer, grant, is_kept=False)
-            accounts.show(writer, bank.database, names)
-            changed = accounts.find_many(writer, names)
-            if dry_run:
-                turned.rehearsed.update(rehearsed(writer, names))
-        if not dry_run:
-            log(bank, "grants", notes=said, **newest(changed.values()))
-        turned.notes.extend(said)
-    return turned
+
+    def act(writer: Writer, some: Sequence[str]) -> list[str]:
+        said = turn(bank, writer, some, at=at)
+        for number in (number for number, name in over.items() if name in some):
+            grant = grants.find(writer, number)
+            # Somebody may have closed the account since.
+            if grant.state == ENDING:
+                said += end_grant(bank, writer, grant, is_kept=False)
+        accounts.show(writer, bank.database, some)
+        return said
+
+    return turn_with(bank, list(dict.fromkeys(over.values())), act, dry_run=dry_run)

@@ -1,6 +1,6 @@
 """Dates of grants: what becomes of each when it starts, and when it ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bank.ledger.amounts import BILLING_SECONDS_PER_MINUTE, format_su
@@ -20,7 +20,7 @@ from bank.store.read import Standing
 
 # Accounts of which grants are started and ended in one transaction. One takes 2 to 3 ms, and nobody
 # is to wait long for the lock where a year begins for all.
-AT_ONCE = 50
+_AT_ONCE = 50
 # The kind of a grant that takes what another one had left at its end.
 CARRY_OVER = "carry-over"
 
@@ -57,15 +57,37 @@ def turn_all(
     """
     with reading(bank.database) as reader:
         due = dict.fromkeys(grant.account for grant in grants.find_due(reader, at))
+
+    def act(writer: Writer, some: Sequence[str]) -> list[str]:
+        _keep_for_jobs(writer, cluster, slurm, some)
+        return turn(bank, writer, some, at=at)
+
+    return turn_with(bank, list(due), act, dry_run=dry_run)
+
+
+def turn_with(
+    bank: Bank,
+    names: Sequence[str],
+    act: Callable[[Writer, Sequence[str]], list[str]],
+    *,
+    dry_run: bool,
+) -> Turned:
+    """Do what is due about accounts, some of them in each transaction, and log what changed.
+
+    Args:
+        bank: see `Bank`.
+        names: the accounts.
+        act: does it for some of them, and returns sentences for a person.
+        dry_run: do it and take it back.
+    """
     turned = Turned([], {})
-    for some in slices(list(due), at_once=AT_ONCE):
+    for some in slices(names, at_once=_AT_ONCE):
         with writing(bank.database, dry_run=dry_run) as writer:
-            _keep_for_jobs(writer, cluster, slurm, some)
             before = accounts.find_many(writer, some)
-            said = turn(bank, writer, some, at=at)
+            said = act(writer, some)
             after = accounts.find_many(writer, some)
             if dry_run:
-                turned.rehearsed.update(rehearsed(writer, some))
+                turned.rehearsed.update(_rehearsed(writer, some))
         changed = [account for name, account in after.items() if account != before[name]]
         if changed and not dry_run:
             log(bank, "grants", notes=said, **newest(changed))
@@ -87,10 +109,9 @@ def _keep_for_jobs(writer: Writer, cluster: str, slurm: Associations, names: Ite
     meters.raise_running(writer, cluster, running)
 
 
-def rehearsed(
+def _rehearsed(
     reader: Reader, names: Iterable[str]
 ) -> Iterator[tuple[str, tuple[Standing, list[Grant]]]]:
-    """Yield accounts with where they stand and their living grants, as `Turned` has them."""
     for name in names:
         standing = read.standing(reader, name)
         if standing is not None:
