@@ -187,7 +187,7 @@ def _more_of(
 ) -> str:
     """Return what would let a job fit."""
     if is_hold:
-        return f"what changes it is said at {limit.holder}"
+        return f"the same as for {limit.holder}"
     ways = []
     minutes = slurm_limits.minutes_that_fit(limit, job)
     if minutes is not None:
