@@ -50,11 +50,50 @@ CONFIRM_SECONDS = 10
 
 # --- Use -------------------------------------------------------------------------------------
 
-# What charges the accounts: 'meters' is RawUsage, read by each pass.
+# What charges the accounts: 'meters' is RawUsage, read by each pass; 'jobs' is each job by itself,
+# as slurmdbd has it. The hooks need 'jobs'. After a change run 'slurm_bank.py change_source'.
 USAGE_SOURCE = 'meters'
 
 # What the first reading of an account counts: 'all' of its RawUsage, or nothing from before 'now'.
 USAGE_BASELINE = 'all'
+
+# --- Jobs: hooks and service, where USAGE_SOURCE is 'jobs' ------------------------------------
+
+# What the hooks do with a job that cannot be paid for: only 'report' it, or 'enforce' the refusal.
+HOOKS = 'report'
+
+# When SUs are set aside for a job: at its 'start', for what it was really given, or already when it
+# is submitted ('submit'), for what it may be given at most.
+LIEN_AT = 'start'
+
+# What of an array is set aside: what all of its tasks cost ('full'), or only those that may run at
+# once ('at_once', the %N of its --array).
+ARRAY_LIENS = 'full'
+
+# Milliseconds that the controller waits for the bank at a submission, while everybody waits for
+# the controller. After one answer that did not come it asks nobody for 5 seconds.
+HOOK_WAIT_MS = 50
+
+# Whether jobs are let through while the bank does not answer: True, or False to refuse them.
+FAIL_OPEN = True
+
+# What happens to a job that cannot be paid for when it starts, and cannot be held because it is
+# interactive or must not be requeued: let it 'run', or 'kill' it.
+START_REFUSAL = 'run'
+
+# How the bank is told at once that a job has ended: 'jobcomp' (takes JobCompType),
+# 'epilogslurmctld' (takes EpilogSlurmctld), or 'none': it is found by looking.
+END_HOOK = 'none'
+
+# The Unix socket of the service, for the controller and the users of this machine.
+SERVICE_SOCKET = '/run/slurm_bank/slurm_bank.sock'
+
+# Where the service listens for others, who need a token: '127.0.0.1:8181'; '' for nowhere. What
+# goes over a network needs a proxy with TLS in front.
+SERVICE_ADDRESS = ''
+
+# A directory for what the end hook says until it is delivered; of the user who runs slurmctld.
+SPOOL = '/var/spool/slurm_bank'
 
 # --- How Slurm is made to obey ---------------------------------------------------------------
 

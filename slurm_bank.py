@@ -22,6 +22,8 @@ Usage:
   slurm_bank.py (dump_json|dump_csv|repopulate_json|repopulate_csv) <file> [options]
   slurm_bank.py (export_csv|import_csv) <file> [options]
   slurm_bank.py quote [options] [<sbatch-argument>...]
+  slurm_bank.py (reconcile|liens|change_source|serve) [options]
+  slurm_bank.py (token|hooks) [<argument>...]
   slurm_bank.py -h | --help
   slurm_bank.py -v | --version
 
@@ -62,6 +64,13 @@ Slurm is made to obey:
   three_month_check          tell people, once, when its period ends within three months
   hold                       hold an account until release_hold
   release_hold               let it go, where it has something left
+
+Jobs, where USAGE_SOURCE is 'jobs':
+  reconcile                  charge what has run, exactly, as slurmdbd has it
+  liens                      what is set aside for which job
+  change_source              let jobs charge from now on, or meters, as USAGE_SOURCE says
+  serve                      answer the controller, users and programs
+  token, hooks               have verbs of their own: see 'token --help', 'hooks --help'
 
 The books:
   verify                     prove that they agree with themselves; with --against-slurm compare
@@ -113,6 +122,8 @@ Options:
   --force        delete an account that has something left; give one more than the account above
                  it has, or leave one less than an account below it has (movements, import_csv)
   --choose LIST  what to do with rows that cannot all be taken over, as migrate says (migrate)
+  --since DAY    look back to that day or time for what was never charged (reconcile)
+  --all          also those that have ended (liens)
   --user USER    of this user only (explain)
   --job ID       of this job only (explain); such as 123, 123_4 (a task of an array) or 123+1
                  (refund)

@@ -47,6 +47,16 @@ class Settings(NamedTuple):
     on_top_up: str = "keep"
     usage_source: str = "meters"
     usage_baseline: str = "all"
+    hooks: str = "report"
+    lien_at: str = "start"
+    array_liens: str = "full"
+    hook_wait_ms: int = 50
+    fail_open: bool = True
+    start_refusal: str = "run"
+    end_hook: str = "none"
+    service_socket: str = "/run/slurm_bank/slurm_bank.sock"
+    service_address: str = ""
+    spool: str = "/var/spool/slurm_bank"
     allow_hold_without_safe: bool = False
     slurm_bin: str = "/usr/bin"
     slurm_conf: str = ""
@@ -120,7 +130,8 @@ RULES: dict[str, Rule] = {
         "lower-case letters, digits and _, at most 40, and not a table of the bank's own",
         _text(
             "(?!(account|allocation_grant|entry|account_change|request|cluster|place|settled"
-            "|meter|reading|notice|slurm_limit|usage_reset|user_limit|user_held_by_others|job_refund|schema_version"
+            "|meter|reading|notice|slurm_limit|usage_reset|user_limit|user_held_by_others|job_refund|lien|job_charge"
+            "|tariff|usage_source|changeover_job|held_job|token|mybrc_job|schema_version"
             "|sqlite_.*)$)"
             "[a-z_][a-z0-9_]{0,39}"
         ),
@@ -146,8 +157,21 @@ RULES: dict[str, Rule] = {
     ),
     "UNKNOWN_ACCOUNTS": _one_of("report", "hold", "allocate"),
     "ON_TOP_UP": _one_of("keep", "reset"),
-    "USAGE_SOURCE": _one_of("meters"),
+    "USAGE_SOURCE": _one_of("meters", "jobs"),
     "USAGE_BASELINE": _one_of("all", "now"),
+    "HOOKS": _one_of("report", "enforce"),
+    "LIEN_AT": _one_of("start", "submit"),
+    "ARRAY_LIENS": _one_of("full", "at_once"),
+    "HOOK_WAIT_MS": _whole(1, 1000),
+    "FAIL_OPEN": Rule("True or False", _yes_or_no),
+    "START_REFUSAL": _one_of("run", "kill"),
+    "END_HOOK": _one_of("none", "jobcomp", "epilogslurmctld"),
+    "SERVICE_SOCKET": _PATH,
+    "SERVICE_ADDRESS": Rule(
+        "an address and a port, such as '127.0.0.1:8181' or '[::1]:8181', or '' for none",
+        _text(r"(([a-z0-9.-]+|\[[0-9a-f:.]+\]):[1-9][0-9]{0,4})?"),
+    ),
+    "SPOOL": _PATH,
     "ALLOW_HOLD_WITHOUT_SAFE": Rule("True or False", _yes_or_no),
     "SLURM_BIN": _PATH,
     "SLURM_CONF": _PATH_OR_EMPTY,
@@ -192,6 +216,12 @@ def load(path: str) -> Settings:
     settings = Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
     if settings.lower_limit_percent > settings.upper_limit_percent:
         raise SettingsError(f"{path}: LOWER_LIMIT_PERCENT is above UPPER_LIMIT_PERCENT")
+    if settings.usage_source == "jobs" and settings.enforcement == "limit":
+        # What the controller counts of running jobs is in the limit, and not in what is charged.
+        raise SettingsError(
+            f"{path}: USAGE_SOURCE = 'jobs' goes with ENFORCEMENT = 'hold' only; the hooks stop what"
+            " cannot be paid for"
+        )
     return settings
 
 

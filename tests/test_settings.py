@@ -73,7 +73,7 @@ def test_the_file_we_ship_sets_everything_to_its_default() -> None:
         ("ACCOUNT_HOLD = 'GrpTRESMins=cpu=0 GrpJobs'", "'GrpTRESMins' or"),
         ("ON_TOP_UP = 'maybe'", "'keep' or 'reset'"),
         ("UNKNOWN_ACCOUNTS = None", "'report' or 'hold' or 'allocate'"),
-        ("USAGE_SOURCE = 'jobs'", "'meters'"),
+        ("USAGE_SOURCE = 'sacct'", "'meters' or 'jobs'"),
         ("USAGE_BASELINE = 'none'", "'all' or 'now'"),
         ("ALLOW_HOLD_WITHOUT_SAFE = 1", "True or False"),
         ("SLURM_TIMEOUT_SECONDS = 0", "whole number from 1 to 3600"),

@@ -63,6 +63,10 @@ _OPTIONS = {
     # All that follows it is sbatch's.
     "quote": set(),
     "explain": {"--user", "--job"},
+    "reconcile": {"--dry-run", "--since"},
+    "liens": {"--all"},
+    "change_source": {"--dry-run"},
+    "serve": set(),
 }
 _WITH_TEXT = {
     "--reason": "TEXT",
@@ -76,6 +80,7 @@ _WITH_TEXT = {
     "--cluster": "NAME",
     "--user": "USER",
     "--job": "ID",
+    "--since": "DAY",
     "--from": "DAY",
     "--to": "DAY",
     "--by": "WHAT",
@@ -84,7 +89,7 @@ _WITH_TEXT = {
     "--match": "GLOB",
     "--nodes": "LIST",
 }
-_LOOKING = ("--itemized", "--csv", "--html", "--chart", "--held")
+_LOOKING = ("--itemized", "--csv", "--html", "--chart", "--held", "--all")
 _FLAGS = ("--dry-run", "--yes", "--force", "--window", "--against-slurm")
 _ALL_OPTIONS = (*_FLAGS, *_LOOKING, *_WITH_TEXT)
 _SPELLED_OUT = (*_ALL_OPTIONS, "--json", "--help", "--version")

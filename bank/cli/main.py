@@ -71,6 +71,9 @@ def _answered(usage: str, argv: list[str]) -> int:
 
 
 def _do(usage: str, argv: list[str]) -> int:
+    if argv[:1] and argv[0] in _GROUPS:
+        group = import_module(f"bank.cli.{_GROUPS[argv[0]]}")
+        return int(group.run_group(_bank, argv))
     arguments = read_arguments(usage, argv)
     if arguments.verb in ("--help", "--version"):
         from bank import __version__
@@ -116,6 +119,10 @@ def _bank() -> Bank:
     return Bank(settings, login(), warn)
 
 
+# Verbs that have verbs of their own: docopt takes longer with each line of a usage, so these have
+# a usage in their module.
+_GROUPS = {"token": "tokens", "hooks": "hooking"}
+
 # Which module has the function for a verb.
 _MODULES = {
     "looking": ("get_sus", "balance", "list", "history", "grants"),
@@ -133,6 +140,8 @@ _MODULES = {
     ),
     "limiting": ("limit_user",),
     "refunding": ("refund",),
+    "job_time": ("reconcile", "liens", "change_source"),
+    "serving": ("serve",),
     "moving": (
         *("insert", "modify", "add", "deposit", "withdraw", "adjust", "set_credit"),
         *("transfer", "grant", "renew", "reset_usage", "hold", "delete"),

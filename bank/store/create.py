@@ -19,7 +19,7 @@ from bank.store.connect import (
 )
 from bank.store.migrations import NEWEST
 
-_NAMES = {1: "v0001_first", 2: "v0002_moving_in", 3: "v0003_whole_bank"}
+_NAMES = {1: "v0001_first", 2: "v0002_moving_in", 3: "v0003_whole_bank", 4: "v0004_job_time"}
 _ONLY_OURS = 0o640
 # SQLite's log-ahead file is shared memory between processes: it needs a disk of this machine.
 _SHARED = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "fuse.glusterfs", "ceph"}

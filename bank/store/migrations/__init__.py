@@ -2,11 +2,13 @@
 
 # The version that this program reads and writes. Known here without loading the migrations, because
 # every command compares it.
-NEWEST = 3
+NEWEST = 4
 
 # The bank's own tables, but for the one that other programs read; a site may keep more beside them.
 TABLES = (
     *("schema_version", "account", "allocation_grant", "entry", "account_change", "request"),
     *("cluster", "place", "settled", "meter", "reading", "slurm_limit", "usage_reset", "notice"),
     *("user_limit", "user_held_by_others", "job_refund"),
+    *("lien", "job_charge", "tariff", "usage_source", "changeover_job", "held_job", "token"),
+    "mybrc_job",
 )
