@@ -219,8 +219,8 @@ def load(path: str) -> Settings:
     if settings.usage_source == "jobs" and settings.enforcement == "limit":
         # What the controller counts of running jobs is in the limit, and not in what is charged.
         raise SettingsError(
-            f"{path}: USAGE_SOURCE = 'jobs' goes with ENFORCEMENT = 'hold' only; the hooks stop what"
-            " cannot be paid for"
+            f"{path}: USAGE_SOURCE = 'jobs' goes with ENFORCEMENT = 'hold' only; the hooks stop"
+            " what cannot be paid for"
         )
     return settings
 

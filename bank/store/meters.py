@@ -106,6 +106,11 @@ def find_cluster(reader: Reader, cluster: str) -> ClusterState | None:
     return ClusterState(*rows[0]) if rows else None
 
 
+def find_sources(reader: Reader) -> dict[str, str]:
+    """Return what charges each cluster that is on record: "meters" or "jobs"."""
+    return dict(reader.query("SELECT name, source FROM cluster"))  # type: ignore[arg-type]
+
+
 def find_cluster_names(reader: Reader) -> set[str]:
     """Return the clusters that were ever read."""
     return {name for (name,) in reader.query("SELECT name FROM cluster")}

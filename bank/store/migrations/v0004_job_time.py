@@ -3,9 +3,10 @@
 NAME = "job time"
 
 STATEMENTS = (
-    # SUs set aside for one job, or for one array of jobs. It moves no money, so it is no entry: what
-    # is open counts in `place.running` of its account and of those above. An array's lien covers
-    # the tasks that may still run, `tasks_at_once` of them at a time.
+    # SUs set aside for one job, or for one array. That moves no money, so it is no entry; it
+    # counts in `place.running` of its account and of those above while it is open. An array's lien
+    # covers the tasks that may still run, `tasks_at_once` of them at a time. `gone_at` is when the
+    # controller was first seen without a live job of it.
     """
     CREATE TABLE lien (
         lien_id INTEGER PRIMARY KEY,
@@ -25,6 +26,7 @@ STATEMENTS = (
         actor TEXT NOT NULL,
         placed_at INTEGER NOT NULL,
         bound_at INTEGER,
+        gone_at INTEGER,
         expires_at INTEGER,
         ended_at INTEGER,
         reason TEXT NOT NULL DEFAULT ''
