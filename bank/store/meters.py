@@ -108,7 +108,7 @@ def find_cluster(reader: Reader, cluster: str) -> ClusterState | None:
 
 def find_sources(reader: Reader) -> dict[str, str]:
     """Return what charges each cluster that is on record: "meters" or "jobs"."""
-    return dict(reader.query("SELECT name, source FROM cluster"))  # type: ignore[arg-type]
+    return dict(reader.query("SELECT name, source FROM cluster"))
 
 
 def find_cluster_names(reader: Reader) -> set[str]:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -45,9 +44,9 @@ def cluster(bank: Bank) -> str:
     return str(name)
 
 
-def wanted(su: float, token: str = "t", **more: Any) -> Wanted:
-    base: dict[str, Any] = {"cluster": CLUSTER, "account": "proj", "user": "ada"}
-    return Wanted(**{**base, "token": token, "cost_of_one": int(su * SU), **more})
+def wanted(su: float, token: str = "t", **more: object) -> Wanted:
+    plain = Wanted(CLUSTER, "proj", "ada", token, int(su * SU))
+    return plain._replace(**more)  # type: ignore[arg-type]
 
 
 def place(bank: Bank, *items: Wanted) -> Sequence[Answer | BankError]:
@@ -57,7 +56,7 @@ def place(bank: Bank, *items: Wanted) -> Sequence[Answer | BankError]:
 
 def available(bank: Bank, name: str = "proj") -> float:
     (state,) = looking.balance(bank, name)
-    return state["available_billing_seconds"] / SU
+    return float(state["available_billing_seconds"] / SU)
 
 
 @contextmanager
@@ -218,9 +217,9 @@ def test_a_task_with_a_lien_of_its_own_leaves_that_of_the_array(bank: Bank) -> N
 def test_more_must_be_payable_and_less_always_is(bank: Bank) -> None:
     place(bank, wanted(60), wanted(30, "t2"))
 
-    def resize(su: int, **more: Any) -> Answer | BankError:
+    def resize(su: int, **more: object) -> Answer | BankError:
         with writing(bank.database) as writer:
-            (answer,) = liens.resize(bank, writer, [Resize("t", su * SU, **more)])
+            (answer,) = liens.resize(bank, writer, [Resize("t", su * SU, **more)])  # type: ignore[arg-type]
         return answer
 
     assert isinstance(resize(71), Refusal)
