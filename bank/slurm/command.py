@@ -68,6 +68,8 @@ def _ended(slurm: Slurm, arguments: Sequence[str]) -> Ended:
     argv = [os.path.join(slurm.bin_directory, name), *arguments[1:]]
     environment = {"PATH": slurm.bin_directory, "LC_ALL": "C.UTF-8", "TZ": "UTC0"}
     environment["SLURM_TIME_FORMAT"] = "%s"
+    # Lists of tasks of an array are not cut off.
+    environment["SLURM_BITSTR_LEN"] = "0"
     if slurm.conf:
         environment["SLURM_CONF"] = slurm.conf
     try:
