@@ -213,6 +213,23 @@ def check(reader: Reader, wanted: Wanted) -> Answer:
     return Answer(None, wanted.account, wanted.amount, purses.own(wanted.account))
 
 
+def payable_together(reader: Reader, jobs: Sequence[tuple[str, str, str, int]]) -> list[bool]:
+    """Tell which jobs can be paid for, each with what those before it leave.
+
+    Args:
+        reader: the database.
+        jobs: cluster, account, user and billing-seconds of each.
+    """
+    purses = _Purses(reader)
+    found = []
+    for cluster, account, user, cost in jobs:
+        can_pay = policy.first_without(purses.payers(cluster, account, user), cost) is None
+        if can_pay:
+            purses.keep(cluster, account, user, cost)
+        found.append(can_pay)
+    return found
+
+
 def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | BankError]:
     """Set SUs aside, in the order in which they are asked for.
 
@@ -320,7 +337,7 @@ def resize(bank: Bank, writer: Writer, items: Sequence[Resize]) -> list[Answer |
         if before is None or not before.is_open:
             answers.append(_not_open(item.token, before))
             continue
-        after = _kept(before._replace(cost_of_one=item.cost_of_one))
+        after = kept(before._replace(cost_of_one=item.cost_of_one))
         if item.job_id is not None and before.job_id is None:
             after = after._replace(state=BOUND, job_id=item.job_id, bound_at=bank.clock())
         more = after.amount - before.amount
@@ -337,7 +354,7 @@ def resize(bank: Bank, writer: Writer, items: Sequence[Resize]) -> list[Answer |
     return answers
 
 
-def _kept(lien: Lien) -> Lien:
+def kept(lien: Lien) -> Lien:
     """Return a lien with the amount that it has to keep."""
     amount = amount_kept(
         lien.cost_of_one, tasks=lien.tasks, at_once=lien.tasks_at_once, ended=lien.tasks_ended
@@ -402,7 +419,7 @@ def settle_runs(bank: Bank, writer: Writer, cluster: str, runs: Sequence[RunEnd]
         if key not in found:
             continue
         lien = changed.get(key, found[key])
-        lien = _kept(lien._replace(tasks_ended=lien.tasks_ended + 1))
+        lien = kept(lien._replace(tasks_ended=lien.tasks_ended + 1))
         if lien.tasks_ended >= lien.tasks:
             lien = ended(lien, SETTLED, at=bank.clock())
         changed[key] = lien

@@ -5,6 +5,7 @@ job was charged), *voided* (there was nothing to charge) or *expired*. While it 
 it is open, and counts as set aside.
 """
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from bank.ledger.amounts import format_su
 
 PLACED, BOUND, SETTLED, VOIDED, EXPIRED = "placed", "bound", "settled", "voided", "expired"
 OPEN = (PLACED, BOUND)
+
+# How a lien's token stands in the AdminComment of its job, beside whatever else does.
+_MARK = "bank:"
+_MARKED = re.compile(rf"(?<!\S){_MARK}([A-Za-z0-9_-]{{8,64}})(?!\S)")
 
 
 class Means(NamedTuple):
@@ -60,6 +65,17 @@ def amount_kept(cost_of_one: int, *, tasks: int, at_once: int, ended: int) -> in
         ended: how many have been charged, or will never run.
     """
     return cost_of_one * max(min(at_once, tasks - ended), 0)
+
+
+def token_in(comment: str) -> str | None:
+    """Return the token that stands in an AdminComment, None where none does.
+
+    Example:
+        >>> token_in("seen by ops bank:a1B2c3D4")
+        'a1B2c3D4'
+    """
+    match = _MARKED.search(comment)
+    return match.group(1) if match else None
 
 
 def refusal_text(cost: int, means: Means, *, asked: str, jobs: int) -> str:

@@ -1,4 +1,4 @@
-"""squeue, asked for what liens are compared with: which jobs there are, and what they were given."""
+"""squeue, asked for what liens are compared with: which jobs there are, what they were given."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from bank.slurm.spans import minutes
 _SEPARATOR = "\x1f"
 _FIELDS = (
     *("JobID", "ArrayJobID", "ArrayTaskID", "State", "UserName", "Account", "Partition", "QOS"),
-    *("TimeLimit", "StartTime", "tres-alloc", "admin_comment"),
+    *("TimeLimit", "StartTime", "tres-alloc", "PriorityLong", "admin_comment"),
 )
 _NOTHING = {"", "(null)", "N/A"}
 # Of these nothing runs any more, and nothing will. A job that is completing may be one that is
@@ -38,6 +38,7 @@ class LiveJob(NamedTuple):
         limit_minutes: its time limit, None where there is none.
         started_at: seconds since 1970; None where it has not started.
         allocated: TRES that it was given, memory in megabytes; of one that waits those asked for.
+        is_held: whether its priority is 0, so that it is not looked at.
         comment: its AdminComment.
     """
 
@@ -52,6 +53,7 @@ class LiveJob(NamedTuple):
     limit_minutes: int | None
     started_at: int | None
     allocated: Mapping[str, Fraction]
+    is_held: bool
     comment: str
 
     @property
@@ -76,7 +78,7 @@ def arguments(cluster: str | None) -> list[str]:
 
 
 def read(output: str) -> list[LiveJob]:
-    r"""Read squeue's answer.
+    """Read squeue's answer.
 
     Raises:
         OutputNotUnderstood: a row is not in the form asked for.
@@ -95,8 +97,9 @@ def read(output: str) -> list[LiveJob]:
 def _job(said: Mapping[str, str]) -> LiveJob:
     start, array = said["StartTime"], said["ArrayJobID"]
     is_task = said["ArrayTaskID"] not in _NOTHING
-    whole = (said["JobID"], array if is_task else "0", said["State"] and "0")
-    if not all(text.isdigit() for text in whole) or not (start.isdigit() or start in _NOTHING):
+    whole = (said["JobID"], array if is_task else "0", said["PriorityLong"])
+    is_known = all(text.isdigit() for text in whole) and (start.isdigit() or start in _NOTHING)
+    if not (is_known and said["State"]):
         raise OutputNotUnderstood(f"squeue printed of a job {list(said.values())!r}"[:300])
     asked = said["tres-alloc"]
     return LiveJob(
@@ -111,6 +114,7 @@ def _job(said: Mapping[str, str]) -> LiveJob:
         limit_minutes=minutes(said["TimeLimit"]),
         started_at=int(start) if start.isdigit() else None,
         allocated={} if asked in _NOTHING else tres.quantities(asked),
+        is_held=int(said["PriorityLong"]) == 0,
         comment="" if said["admin_comment"] in _NOTHING else said["admin_comment"],
     )
 

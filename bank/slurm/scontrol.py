@@ -34,6 +34,11 @@ class Config(NamedTuple):
     max_tres: bool
 
 
+def release_arguments(cluster: str | None, job_id: int) -> list[str]:
+    """Build the command that lets a held job go; `cluster` None is the local one."""
+    return ["scontrol", *on(cluster), "release", str(job_id)]
+
+
 def config_arguments(cluster: str | None) -> list[str]:
     """Build the question for the configuration; `cluster` None is the local one."""
     return ["scontrol", *on(cluster), "show", "config"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bank.policy.liens import OPEN, PLACED
+from bank.policy.liens import OPEN
 from bank.store.connect import Reader, Writer
 
 
@@ -209,11 +209,3 @@ def sums_by_account(reader: Reader, cluster: str) -> Mapping[int, int]:
         cluster=cluster,
     )
     return {account_id: int(amount) for account_id, amount in rows}
-
-
-def expire(writer: Writer, *, now: int) -> list[Lien]:
-    """End the liens whose time is over and that no job was bound to; return them as they were."""
-    rows = writer.query(
-        f"{_FROM} WHERE state = :placed AND expires_at <= :now", placed=PLACED, now=now
-    )
-    return [Lien(*row) for row in rows]
