@@ -140,7 +140,8 @@ _MODULES = {
     ),
     "limiting": ("limit_user",),
     "refunding": ("refund",),
-    "job_time": ("reconcile", "liens", "change_source"),
+    "job_time": ("liens",),
+    "reconciling": ("reconcile", "change_source"),
     "serving": ("serve",),
     "moving": (
         *("insert", "modify", "add", "deposit", "withdraw", "adjust", "set_credit"),

@@ -1,10 +1,10 @@
 """Jobs that were held at their start because nobody could pay: let go once somebody can."""
 
 from bank.ledger.names import listed
-from bank.operations import liens as acts
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.lien_look import Look
+from bank.operations.purses import payable_together
 from bank.slurm import scontrol
 from bank.slurm.command import run
 from bank.store import held_jobs
@@ -33,7 +33,7 @@ def release_held_jobs(bank: Bank, cluster: Cluster, seen: Look) -> list[str]:
     with reading(bank.database) as reader:
         ours = held_jobs.find(reader, cluster.name)
         held = [one for one in ours if one.job_id in jobs and jobs[one.job_id].is_held]
-        payable = acts.payable_together(
+        payable = payable_together(
             reader, [(cluster.name, one.account, one.user, one.amount) for one in held]
         )
     # One that is about to be held is not yet: its record comes first.

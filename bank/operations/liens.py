@@ -4,17 +4,15 @@ Each function takes many at once, because the service commits what is waiting as
 refused is returned as the error that it is, and nothing of it is written.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bank.errors import BankError, Refusal
 from bank.operations import grant_dates
 from bank.operations.bank import Bank
-from bank.policy import liens as policy
-from bank.policy import tree
+from bank.operations.purses import Purses
 from bank.policy.liens import BOUND, PLACED, SETTLED, Means, amount_kept
-from bank.store import above, accounts, liens, meters, read
+from bank.store import above, accounts, liens, meters
 from bank.store.connect import Reader, Writer
 from bank.store.liens import Lien
 
@@ -126,108 +124,17 @@ class Answer(NamedTuple):
     is_repeat: bool = False
 
 
-class _Purses:
-    """What accounts can pay with during one transaction, less what it has set aside so far."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._chains: dict[tuple[str, str], list[str]] = {}
-        self._known: dict[str, Means | None] = {}
-        self._of_users: dict[tuple[str, str], Means | None] = {}
-        # Liens of this transaction that are not written yet, by account and user; "" is all users.
-        self._new = Counter[tuple[str, str]]()
-
-    def chain(self, cluster: str, account: str) -> list[str]:
-        """Return the account and all above it on a cluster, the nearest first."""
-        key = (cluster, account)
-        if key not in self._chains:
-            parents = above.find_parents(self._reader, account).get(cluster, {})
-            self._chains[key] = [account, *tree.ancestors(parents, account)]
-        return self._chains[key]
-
-    def own(self, account: str) -> Means | None:
-        """Return what one account has; None where it is not open in the bank."""
-        if account not in self._known:
-            standing = read.standing(self._reader, account)
-            self._known[account] = None
-            if standing is not None:
-                self._known[account] = Means(
-                    account,
-                    standing.limit,
-                    standing.used,
-                    standing.set_aside,
-                    standing.account.credit,
-                )
-                for one in standing.users:
-                    kept = liens.set_aside_for_user(self._reader, account, one.limit.user)
-                    means = Means(
-                        account, one.limit.amount, one.limit.used, kept, user=one.limit.user
-                    )
-                    self._of_users[account, one.limit.user] = means
-        return self._known[account]
-
-    def payers(self, cluster: str, account: str, user: str) -> list[Means]:
-        """Return all that have to pay for a job: the account, its user's limit, those above."""
-        found = [self.own(name) for name in self.chain(cluster, account)]
-        of_user = self._of_users.get((account, user))
-        return [means for means in (found[0], of_user, *found[1:]) if means is not None]
-
-    def add(self, lien: Lien) -> None:
-        """Count a lien that is placed."""
-        self.keep(lien.cluster, lien.account, lien.user, lien.amount)
-        self._new.update((name, "") for name in self.chain(lien.cluster, lien.account))
-        self._new[lien.account, lien.user] += 1
-
-    def keep(self, cluster: str, account: str, user: str, amount: int) -> None:
-        """Count that so much more, or below 0 less, is set aside."""
-        for name in self.chain(cluster, account):
-            means = self.own(name)
-            if means is not None:
-                self._known[name] = means._replace(set_aside=means.set_aside + amount)
-        of_user = self._of_users.get((account, user))
-        if of_user is not None:
-            more = of_user._replace(set_aside=of_user.set_aside + amount)
-            self._of_users[account, user] = more
-
-    def refusal(self, cluster: str, account: str, user: str, cost: int) -> Refusal | None:
-        """Return why a job cannot be paid for; None where it can."""
-        means = policy.first_without(self.payers(cluster, account, user), cost)
-        if means is None:
-            return None
-        jobs = liens.count_open(self._reader, means.account, means.user or None)
-        jobs += self._new[means.account, means.user]
-        text = policy.refusal_text(cost, means, asked=account, jobs=jobs)
-        return Refusal("insufficient_funds", text)
-
-
 def check(reader: Reader, wanted: Wanted) -> Answer:
     """Return what `place` would answer, and write nothing.
 
     Raises:
         Refusal: it cannot be paid for.
     """
-    purses = _Purses(reader)
+    purses = Purses(reader)
     refusal = purses.refusal(wanted.cluster, wanted.account, wanted.user, wanted.amount)
     if refusal is not None:
         raise refusal
     return Answer(None, wanted.account, wanted.amount, purses.own(wanted.account))
-
-
-def payable_together(reader: Reader, jobs: Sequence[tuple[str, str, str, int]]) -> list[bool]:
-    """Tell which jobs can be paid for, each with what those before it leave.
-
-    Args:
-        reader: the database.
-        jobs: cluster, account, user and billing-seconds of each.
-    """
-    purses = _Purses(reader)
-    found = []
-    for cluster, account, user, cost in jobs:
-        can_pay = policy.first_without(purses.payers(cluster, account, user), cost) is None
-        if can_pay:
-            purses.keep(cluster, account, user, cost)
-        found.append(can_pay)
-    return found
 
 
 def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | BankError]:
@@ -238,7 +145,7 @@ def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | 
         ("insufficient_funds"), or where its token is that of another lien ("token_reused").
     """
     _turn_grants(bank, writer, (item.account for item in items))
-    purses = _Purses(writer)
+    purses = Purses(writer)
     known = liens.find_by_tokens(writer, [item.token for item in items])
     sources = meters.find_sources(writer)
     answers: list[Answer | BankError] = []
@@ -285,7 +192,7 @@ def _turn_grants(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
     grant_dates.turn(bank, writer, sorted(asked), at=bank.clock())
 
 
-def _repeated(before: Lien, item: Wanted, purses: _Purses) -> Answer | BankError:
+def _repeated(before: Lien, item: Wanted, purses: Purses) -> Answer | BankError:
     was = (before.cluster, before.account, before.user, before.tasks, before.tasks_at_once)
     if was != (item.cluster, item.account, item.user, item.tasks, item.at_once):
         return Refusal(
@@ -329,7 +236,7 @@ def resize(bank: Bank, writer: Writer, items: Sequence[Resize]) -> list[Answer |
     """
     known = liens.find_by_tokens(writer, [item.token for item in items])
     _turn_grants(bank, writer, (lien.account for lien in known.values()))
-    purses = _Purses(writer)
+    purses = Purses(writer)
     answers: list[Answer | BankError] = []
     changes: list[tuple[Lien, Lien]] = []
     for item in items:

@@ -32,7 +32,7 @@ from bank.policy import tree
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
 from bank.slurm.command import run
-from bank.store import accounts, meters, settled
+from bank.store import accounts, liens, meters, settled
 from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.meters import ClusterState, Overlap, Place
 from bank.store.post import post
@@ -282,6 +282,8 @@ def _write_places(
         if bank.settings.usage_baseline == "now":
             new = [(above, child) for above, child in came if above not in known.places]
             settled.forgive(writer, cluster.name, new, what="charged")
+        if known.state is not None and known.state.source == "jobs":
+            liens.recount(writer, cluster.name)
         # Use that left with a child is given back to those above it.
         settle_given_back(bank, writer, {above for above, _ in left})
     return first_seen

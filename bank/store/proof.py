@@ -22,7 +22,8 @@ from bank.store import accounts, grants, user_limits
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.grants import Grant
-from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank
+from bank.store.lien_proof import lien_problems
+from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank, v0004_job_time
 from bank.store.notices import find_open
 
 # Told how many rows of how many have been proven.
@@ -58,6 +59,7 @@ def book_problems(reader: Reader, database: Database, tell: Tell = tell_nobody) 
     yield from _settled_problems(proof)
     yield from _shown_problems(reader, database, known)
     yield from _limit_problems(reader)
+    yield from lien_problems(reader)
 
 
 def file_problems(reader: Reader) -> Iterator[str]:
@@ -73,7 +75,7 @@ def file_problems(reader: Reader) -> Iterator[str]:
             found.say(f"table {table}", parent, what, f"row {row}")
         yield from found.told()
     triggers = {name for (name,) in reader.query("SELECT name FROM sqlite_master")}
-    for table in (*v0001_first.IMMUTABLE, *v0003_whole_bank.IMMUTABLE):
+    for table in (*v0001_first.IMMUTABLE, *v0003_whole_bank.IMMUTABLE, *v0004_job_time.IMMUTABLE):
         for what in ("update", "delete"):
             if f"{table}_{what}_refused" not in triggers:
                 yield f"table {table}: what refuses to {what} its rows is gone"

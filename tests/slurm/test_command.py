@@ -33,7 +33,7 @@ def test_the_environment_is_built_and_not_inherited(
     names = {line.split("=", 1)[0] for line in run(slurm, ["sshare"]).splitlines()}
     # What a shell adds by itself.
     names -= {"PWD", "OLDPWD", "SHLVL", "_"}
-    assert names == {"PATH", "LC_ALL", "TZ", "SLURM_TIME_FORMAT", "SLURM_CONF"}
+    assert names == {"PATH", "LC_ALL", "TZ", "SLURM_TIME_FORMAT", "SLURM_BITSTR_LEN", "SLURM_CONF"}
 
 
 def test_arguments_reach_the_command_as_they_are(slurm: Slurm) -> None:
