@@ -53,6 +53,12 @@ class NotPermitted(BankError):
     exit_status = 77
 
 
+class NotKnown(NotPermitted):
+    """Nobody said who asks, or what was shown for it is not good, or not any more."""
+
+    code = "not_known"
+
+
 class SettingsError(BankError):
     """A setting, Slurm's configuration or the database's version does not allow the work."""
 

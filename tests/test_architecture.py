@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": _PURE,
     "notify": _PURE | {"process"},
     "operations": _PURE | {"slurm", "store", "notify", "settings"},
-    "cli": _BELOW_DOORS,
+    # The command starts the service.
+    "cli": _BELOW_DOORS | {"service"},
     "http": _BELOW_DOORS | {"policy"},
     "api": _HTTP_DOOR,
     "plugins": _HTTP_DOOR,

@@ -95,12 +95,13 @@ def login() -> str:
     except (OSError, ValueError):
         uid = _NO_LOGIN
     if uid != _NO_LOGIN:
-        return _name(uid)
+        return user_name(uid)
     # Nothing was logged in, as in a container: believe sudo, which sets this for its child.
-    return os.environ.get("SUDO_USER") or _name(os.getuid())
+    return os.environ.get("SUDO_USER") or user_name(os.getuid())
 
 
-def _name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return the login of a user by number, or the number where there is none."""
     import pwd
 
     try:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from bank.errors import Busy, NotPermitted
@@ -49,7 +49,9 @@ def only_one(bank: Bank, what: str = "", *, wait_seconds: float) -> Iterator[Non
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     raise Busy(
-                        "another pass is running, or a command that changes Slurm: try again"
+                        f"another {what} is running: it has locked {path}"
+                        if what
+                        else "another pass is running, or a command that changes Slurm: try again"
                     ) from error
                 time.sleep(0.02)
         yield
@@ -76,20 +78,25 @@ def log(bank: Bank, event: str, **fields: object) -> None:
 
     The ledger is the record. A log that cannot be written is said and changes nothing.
     """
+    log_lines(bank, [(event, bank.actor, fields)])
+
+
+def log_lines(bank: Bank, told: Iterable[tuple[str, str, Mapping[str, object]]]) -> None:
+    """Append lines to the log, in one go: (event, actor, more fields) of each; see `log`."""
     path = bank.settings.logfile
     if not path:
         return
-    said = {
-        "at": utc_text(bank.clock()),
-        "event": event,
-        "actor": bank.actor,
-        "database": database_name(bank),
-        **fields,
-    }
+    at, database = utc_text(bank.clock()), database_name(bank)
+    lines = [
+        json.dumps({"at": at, "event": event, "actor": actor, "database": database, **fields})
+        for event, actor, fields in told
+    ]
+    if not lines:
+        return
     try:
         descriptor = _open(bank, path, os.O_WRONLY | os.O_APPEND)
         try:
-            os.write(descriptor, f"{json.dumps(said)}\n".encode())
+            os.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -98,18 +98,91 @@ def writing(database: Database, *, dry_run: bool = False) -> Iterator[Writer]:
         SettingsError, StoreError, NotPermitted: as `reading`.
     """
     with explained(database):
-        connection = _connected(database, "rw")
+        connection = _connected_to_write(database)
         try:
-            if not _is_referred_to(connection, database.accounts_table):
-                connection.execute("PRAGMA foreign_keys = ON")
-            # What is read before the first write must not change until then: 600 units were once
-            # spent 1,200 times because the lock was taken at the first write only.
-            connection.execute("BEGIN IMMEDIATE")
-            check_version(connection, database)
-            yield Writer(connection)
+            yield _begun(connection, database)
             connection.execute("ROLLBACK" if dry_run else "COMMIT")
         finally:
             connection.close()
+
+
+def _connected_to_write(
+    database: Database, busy_seconds: float = BUSY_SECONDS
+) -> sqlite3.Connection:
+    connection = _connected(database, "rw", busy_seconds)
+    if not _is_referred_to(connection, database.accounts_table):
+        connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _begun(connection: sqlite3.Connection, database: Database) -> Writer:
+    # What is read before the first write must not change until then: 600 units were once spent
+    # 1,200 times because the lock was taken at the first write only.
+    connection.execute("BEGIN IMMEDIATE")
+    check_version(connection, database)
+    return Writer(connection)
+
+
+class Kept:
+    """A connection that stays open between transactions, for one thread of a program that stays up.
+
+    Opening one, and closing the last one, which empties the write-ahead log, take longer than most
+    of what is done in between. What fails closes it, and the next use opens it again; so does a
+    database that was put in the place of the one that is open.
+    """
+
+    def __init__(self, database: Database, *, busy_seconds: float) -> None:
+        """Take the database, and how long to wait for others that write; nothing is opened yet."""
+        self._database = database
+        self._busy_seconds = busy_seconds
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close it; what is not committed is gone."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Read as of one instant, as `reading` does.
+
+        Raises:
+            SettingsError, StoreError, Busy, NotPermitted: as `reading`.
+        """
+        with self._opened() as connection:
+            connection.execute("BEGIN")
+            check_version(connection, self._database)
+            yield Reader(connection)
+            connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Run one transaction that writes, as `writing` does.
+
+        Raises:
+            Busy, SettingsError, StoreError, NotPermitted: as `writing`.
+        """
+        with self._opened() as connection:
+            yield _begun(connection, self._database)
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with explained(self._database):
+            refuse_missing(self._database)
+            status = os.stat(self._database.path)
+            file = (status.st_dev, status.st_ino)
+            if self._connection is None or file != self._file:
+                self.close()
+                self._connection = _connected_to_write(self._database, self._busy_seconds)
+                self._file = file
+            try:
+                yield self._connection
+            except BaseException:
+                self.close()
+                raise
 
 
 def is_there(database: Database) -> bool:
@@ -144,12 +217,14 @@ def refuse_missing(database: Database) -> None:
         )
 
 
-def _connected(database: Database, mode: str) -> sqlite3.Connection:
+def _connected(
+    database: Database, mode: str, busy_seconds: float = BUSY_SECONDS
+) -> sqlite3.Connection:
     refuse_missing(database)
     connection = sqlite3.connect(
         address(database.path, mode),
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=busy_seconds,
         isolation_level=None,
     )
     if mode == "rw":

@@ -1,0 +1,37 @@
+"""What those ask who watch the service: does it live, is it ready, what does it count."""
+
+import asyncio
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from starlette.requests import Request
+
+from bank.errors import BankError
+from bank.http.door import door_of
+from bank.http.problems import problem
+from bank.operations.readiness import refuse_unusable
+
+router = APIRouter(tags=["watching"])
+
+
+@router.get("/health", response_class=PlainTextResponse)
+async def health() -> PlainTextResponse:
+    """Say that the process lives."""
+    return PlainTextResponse("alive\n")
+
+
+@router.get("/ready", response_class=PlainTextResponse)
+async def ready(request: Request) -> Response:
+    """Say whether it can do its work: the books, the committing thread, looks at Slurm."""
+    door = door_of(request)
+    wrong = [one for one in (is_wrong() for is_wrong in door.readiness.values()) if one]
+    if not door.commits.is_alive:
+        wrong.append("the committing thread has ended")
+    try:
+        await asyncio.to_thread(refuse_unusable, door.bank)
+    except BankError as error:
+        door.bank.warn(f"not ready: {error}")
+        wrong.append("the books cannot be used")
+    if wrong:
+        return problem(503, "not_ready", "; ".join(wrong))
+    return PlainTextResponse("ready\n")

@@ -1,0 +1,111 @@
+"""What is too much or too slow, and the counting of all that is answered."""
+
+import asyncio
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bank.http.door import Door
+from bank.http.problems import problem
+
+# A job description, or a job as it is reported; sbatch takes larger scripts, nobody needs to.
+MOST_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 10
+_NO_ROUTE = "none"
+
+
+class Limits:
+    """Reads each body whole before its route is asked, and counts what was answered."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        most_body_bytes: int = MOST_BODY_BYTES,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._most_body_bytes = most_body_bytes
+        self._body_seconds = body_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        door: Door = scope["state"]["door"]
+        began = perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            try:
+                async with asyncio.timeout(self._body_seconds):
+                    body = await self._body(scope, receive)
+            except ClientDisconnect:
+                return
+            except TimeoutError:
+                await self._refuse(door, 408, "too_slow", "the body did not come in time", answer)
+                return
+            if body is None:
+                most = f"a body may have {self._most_body_bytes} bytes"
+                await self._refuse(door, 413, "too_large", most, answer)
+                return
+            await self._app(scope, _given(body, receive), answer)
+        finally:
+            route = getattr(scope.get("route"), "path", _NO_ROUTE)
+            door.counts.requests.labels(scope["method"], route, status).inc()
+            door.counts.seconds.labels(route).observe(perf_counter() - began)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the body of a request, None where it is too large."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > self._most_body_bytes:
+                return None
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                # What came of it is not what was meant.
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._most_body_bytes:
+                return None
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    async def _refuse(self, door: Door, status: int, code: str, detail: str, send: Send) -> None:
+        door.counts.refusals.labels(code).inc()
+        # What is not read any more would be taken for the next request.
+        response = problem(status, code, detail, headers={"Connection": "close"})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": response.raw_headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body})
+
+
+def _given(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read, and then what else comes."""
+    is_given = False
+
+    async def give() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give

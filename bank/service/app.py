@@ -1,0 +1,70 @@
+"""The application: the routes of all parts, and what they share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing, suppress
+from typing import Any, TypedDict
+
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
+
+from bank import __version__
+from bank.api import accounts, watching
+from bank.http.counts import make_counts
+from bank.http.door import Door
+from bank.http.limits import Limits
+from bank.http.problems import handle
+from bank.operations.bank import Bank
+from bank.operations.tokens import Known
+from bank.service.committing import Committing
+from bank.service.trust import find_trusted, learn_slurm_user
+
+# Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
+# description.
+HOT_ROUTES: tuple[BaseRoute, ...] = ()
+ROUTERS: tuple[APIRouter, ...] = (accounts.router, watching.router)
+# What goes on beside the answering; each is cancelled when the service stops.
+BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (learn_slurm_user,)
+
+
+class _State(TypedDict):
+    door: Door
+
+
+def make_app(bank: Bank) -> FastAPI:
+    """Return the application of a bank; it begins and ends with its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[_State]:
+        del app
+        with closing(Known(bank)) as known:
+            counts = make_counts()
+            commits = Committing(bank, counts)
+            door = Door(bank, commits, known, counts, find_trusted(), {})
+            commits.start()
+            beside = [asyncio.create_task(one(door)) for one in BACKGROUND]
+            try:
+                yield {"door": door}
+            finally:
+                for task in beside:
+                    task.cancel()
+                for task in beside:
+                    with suppress(asyncio.CancelledError):
+                        await task
+                await commits.stop()
+
+    app = FastAPI(
+        title="Slurm bank",
+        version=__version__,
+        lifespan=lifespan,
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        routes=list(HOT_ROUTES),
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    handle(app)
+    app.add_middleware(Limits)
+    return app
