@@ -126,18 +126,20 @@ BELOW = """
     )
 """
 
-_OPEN_BELOW_BY_CHILD = (
-    BELOW
-    + """
-    SELECT below.cluster, account.name,
-        place.charged - coalesce(settled.joined + settled.closed, 0)
+_OPEN_BELOW = """
     FROM below
-    JOIN account ON account.account_id = below.account_id
     JOIN place ON place.cluster = below.cluster AND place.account_id = below.account_id
     LEFT JOIN settled ON settled.account_id = :account_id AND settled.cluster = below.cluster
         AND settled.child_id = below.account_id
-    ORDER BY below.cluster, account.name
 """
+_COUNTS = "place.charged - coalesce(settled.joined + settled.closed, 0)"
+_OPEN_BELOW_BY_CHILD = f"""
+    {BELOW} SELECT below.cluster, account.name, {_COUNTS} {_OPEN_BELOW}
+    JOIN account ON account.account_id = below.account_id ORDER BY below.cluster, account.name
+"""
+# Of an account with thousands below it the rows would take longer than their sum.
+_ALL_OPEN_BELOW = (
+    f"{BELOW} SELECT below.cluster, sum({_COUNTS}) {_OPEN_BELOW} GROUP BY below.cluster"
 )
 
 
@@ -157,9 +159,7 @@ def standing(reader: Reader, name: str) -> Standing | None:
         " WHERE account_id = :account_id ORDER BY cluster",
         account_id=account.account_id,
     )
-    below: dict[str, int] = {}
-    for cluster, _, amount in used_below_by_child(reader, account.account_id):
-        below[cluster] = below.get(cluster, 0) + amount
+    below = dict(reader.query(_ALL_OPEN_BELOW, account_id=account.account_id))
     shares = [
         Share(cluster, own + below.get(cluster, 0), running, bool(by_others))
         for cluster, own, running, by_others in places
