@@ -1,7 +1,9 @@
 """Who asks, and what they may: a user of this machine on the socket, or a token."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from fastapi import Depends, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
 from bank.errors import NotKnown, NotPermitted
@@ -14,6 +16,11 @@ _MAY = {
     "jobs": frozenset({"read", "jobs"}),
     "all": frozenset({"read", "jobs", "hooks"}),
 }
+_BEARER = HTTPBearer(
+    auto_error=False,
+    description="A token of 'slurm_bank.py token create'. On the Unix socket none is needed: who is"
+    " at its other end is known.",
+)
 _SCHEMES = ("bearer", "token")
 
 
@@ -36,21 +43,24 @@ class Caller(NamedTuple):
         """Tell whether something may be asked: "read", "jobs" or "hooks"."""
         return what in _MAY[self.scope]
 
+    def sees(self, account: str) -> bool:
+        """Tell whether an account may be asked about."""
+        return not self.accounts or account in self.accounts
+
     def require(self, what: str, account: str | None = None) -> None:
         """Refuse what may not be asked.
 
         Args:
             what: "read", "jobs" or "hooks".
-            account: the account that it is about; None is all of them.
+            account: the account that it is about; None where that is not one: what is answered is
+                then for the route to choose by `sees`.
 
         Raises:
             NotPermitted: it may not. Whether there is such an account is not told.
         """
         if not self.may(what):
             raise NotPermitted(f"{self.name} may not do this: it takes the right {what!r}")
-        if self.accounts and account is None:
-            raise NotPermitted(f"{self.name} may ask for single accounts only")
-        if self.accounts and account not in self.accounts:
+        if account is not None and not self.sees(account):
             raise NotPermitted(f"{self.name} is not for this account")
 
 
@@ -71,6 +81,18 @@ def caller_of(connection: HTTPConnection) -> Caller:
         return Caller(door.trusted[uid], "all", uid)
     # Names are not looked up: a directory service that is slow would stop everybody.
     return Caller(f"uid {uid}", "own", uid)
+
+
+async def asking(
+    connection: HTTPConnection,
+    shown: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+) -> Caller:
+    """Return who asks, for a route that is described; see `caller_of`."""
+    del shown
+    return caller_of(connection)
+
+
+Asking = Annotated[Caller, Depends(asking)]
 
 
 def _shown(door: Door, shown: list[str]) -> Caller:

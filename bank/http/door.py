@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
 from bank.http.counts import Counts
@@ -46,6 +47,8 @@ class Door(NamedTuple):
             SlurmUser, once the controller has said who that is.
         readiness: by name, what else must be so before the service is ready: returns what is wrong,
             "" for nothing. A part that looks at Slurm adds how old its look may be.
+        ordinary: how much ordinary users of this machine may ask at the same time; who waits here
+            keeps nobody else waiting.
     """
 
     bank: Bank
@@ -54,6 +57,7 @@ class Door(NamedTuple):
     counts: Counts
     trusted: dict[int, str]
     readiness: dict[str, Callable[[], str]]
+    ordinary: CapacityLimiter
 
 
 def door_of(connection: HTTPConnection) -> Door:

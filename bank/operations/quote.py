@@ -1,7 +1,7 @@
 """Quoting: what a job will cost at most, before it is submitted."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -24,44 +24,11 @@ _MEGABYTES_PER_GIGABYTE = 1024
 _MAX_SCRIPT_BYTES = 4 * 1024 * 1024
 
 
-def quote(bank: Bank, words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a job costs at most, as plain data.
-
-    Args:
-        bank: settings and Slurm; the one who asks is the one whose job it would be.
-        words: what would be given to sbatch.
-        environment: the variables that sbatch would see.
+def read_script(name: str, directory: str | None) -> str:
+    """Return the text of a batch script, found as sbatch finds it.
 
     Raises:
-        UsageError: sbatch does not know an option, or what it asks for cannot be priced.
-        InputError: sbatch does not take a value, or the script cannot be read.
-        Refusal: Slurm would refuse the job, or let it wait for ever.
-        SlurmError: Slurm did not answer.
-    """
-    variables = sbatch_options.read_environment(environment)
-    requests = _requests(words, variables)
-    cluster, notes = _cluster(bank, requests)
-    quotes = [priced(request, cluster) for request in requests]
-    used = sorted({one.where for one in variables})
-    if used:
-        notes.append(f"{', '.join(used)} in the environment count as sbatch counts them")
-    return _told(bank, cluster, quotes, notes)
-
-
-def _requests(words: Sequence[str], variables: Sequence[sbatch_options.Given]) -> list[Request]:
-    line = sbatch_options.read_command_line(words)
-    written: Sequence[Sequence[sbatch_options.Given]] = ((),)
-    if line.script is not None and not line.has("wrap"):
-        text = _script(line.script, line.value("chdir"))
-        if line.has("ignore-pbs"):
-            text = sbatch_options.without_other_marks(text)
-        written = sbatch_options.read_script(text)
-    given = sbatch_options.joined(line, written, variables)
-    return [sbatch_request.request(options) for options in given]
-
-
-def _script(name: str, directory: str | None) -> str:
-    """Return the text of a batch script, found as sbatch finds it.
+        InputError: it is not there, or cannot be read.
 
     Source:
         sbatch(1), SCRIPT PATH RESOLUTION.
@@ -81,6 +48,52 @@ def _script(name: str, directory: str | None) -> str:
     if len(content) > _MAX_SCRIPT_BYTES:
         raise InputError(f"{path} has more than {_MAX_SCRIPT_BYTES} bytes: sbatch does not take it")
     return content.decode(errors="surrogateescape")
+
+
+def quote(
+    bank: Bank,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    find_script: Callable[[str, str | None], str] = read_script,
+) -> dict[str, Any]:
+    """Return what a job costs at most, as plain data.
+
+    Args:
+        bank: settings and Slurm; the one who asks is the one whose job it would be.
+        words: what would be given to sbatch.
+        environment: the variables that sbatch would see.
+        find_script: returns the text of the batch script that is named, for a directory.
+
+    Raises:
+        UsageError: sbatch does not know an option, or what it asks for cannot be priced.
+        InputError: sbatch does not take a value, or the script cannot be read.
+        Refusal: Slurm would refuse the job, or let it wait for ever.
+        SlurmError: Slurm did not answer.
+    """
+    variables = sbatch_options.read_environment(environment)
+    requests = _requests(words, variables, find_script)
+    cluster, notes = _cluster(bank, requests)
+    quotes = [priced(request, cluster) for request in requests]
+    used = sorted({one.where for one in variables})
+    if used:
+        notes.append(f"{', '.join(used)} in the environment count as sbatch counts them")
+    return _told(bank, cluster, quotes, notes)
+
+
+def _requests(
+    words: Sequence[str],
+    variables: Sequence[sbatch_options.Given],
+    find_script: Callable[[str, str | None], str] = read_script,
+) -> list[Request]:
+    line = sbatch_options.read_command_line(words)
+    written: Sequence[Sequence[sbatch_options.Given]] = ((),)
+    if line.script is not None and not line.has("wrap"):
+        text = find_script(line.script, line.value("chdir"))
+        if line.has("ignore-pbs"):
+            text = sbatch_options.without_other_marks(text)
+        written = sbatch_options.read_script(text)
+    given = sbatch_options.joined(line, written, variables)
+    return [sbatch_request.request(options) for options in given]
 
 
 def _cluster(bank: Bank, requests: Sequence[Request]) -> tuple[Cluster, list[str]]:

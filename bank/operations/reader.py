@@ -35,7 +35,23 @@ def as_reader(bank: Bank) -> tuple[Bank, AsOf | None]:
     directory = bank.settings.published
     if not directory or os.access(bank.database.path, os.R_OK) or _is_missing(bank.database.path):
         return bank, None
-    path = _own_copy(directory)
+    return as_published(bank, os.getuid())
+
+
+def as_published(bank: Bank, uid: int) -> tuple[Bank, AsOf]:
+    """Return the bank as a user may see it, and as of when that is.
+
+    Args:
+        bank: its PUBLISHED says where copies are.
+        uid: the number of the user.
+
+    Raises:
+        NotPermitted: no copy was made for this user.
+    """
+    directory = bank.settings.published
+    if not directory:
+        raise NotPermitted("nothing is published here (PUBLISHED): only admins may look")
+    path = f"{directory}/{uid}{SUFFIX}"
     nothing = NotPermitted(
         "you belong to no account that the bank knows: nothing is published for you; a new"
         " account can be looked at after the next pass"
@@ -62,11 +78,7 @@ def _as_of(bank: Bank, path: str) -> AsOf:
 
 def is_copy(bank: Bank) -> bool:
     """Say whether what a bank is read from is the copy of whoever asks."""
-    return bank.database.path == _own_copy(bank.settings.published)
-
-
-def _own_copy(directory: str) -> str:
-    return f"{directory}/{os.getuid()}{SUFFIX}"
+    return bank.database.path == f"{bank.settings.published}/{os.getuid()}{SUFFIX}"
 
 
 def _is_missing(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bank.errors import Refusal
 from bank.ledger.amounts import format_su
 from bank.operations.bank import Bank, utc_text
 from bank.store import held_jobs, liens
@@ -18,6 +19,26 @@ def show_liens(bank: Bank, *, with_ended: bool = False) -> list[dict[str, Any]]:
         found = liens.find_newest(reader, _MOST) if with_ended else liens.find_open(reader)
         held = {(one.cluster, one.job_id) for one in held_jobs.find(reader)}
     return [describe_lien(lien, is_held=(lien.cluster, lien.job_id) in held) for lien in found]
+
+
+def count_liens(bank: Bank) -> dict[str, int]:
+    """Return how many liens there are: placed, bound, and ended in any way."""
+    with reading(bank.database) as reader:
+        return liens.count_by_state(reader)
+
+
+def show_lien(bank: Bank, token: str) -> dict[str, Any]:
+    """Return one lien.
+
+    Raises:
+        Refusal: there never was one with this token.
+    """
+    with reading(bank.database) as reader:
+        lien = liens.find_by_tokens(reader, [token]).get(token)
+        held = {(one.cluster, one.job_id) for one in held_jobs.find(reader)}
+    if lien is None:
+        raise Refusal("no_such_lien", f"there is no lien {token!r}")
+    return describe_lien(lien, is_held=(lien.cluster, lien.job_id) in held)
 
 
 def describe_lien(lien: Lien, *, is_held: bool = False) -> dict[str, Any]:

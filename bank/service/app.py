@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any, TypedDict
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from bank import __version__
-from bank.api import accounts, watching
+from bank.api import accounts, liens, metrics, quoting, watching
 from bank.http.counts import make_counts
 from bank.http.door import Door
 from bank.http.limits import Limits
@@ -22,9 +23,16 @@ from bank.service.trust import find_trusted, learn_slurm_user
 # Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
 # description.
 HOT_ROUTES: tuple[BaseRoute, ...] = ()
-ROUTERS: tuple[APIRouter, ...] = (accounts.router, watching.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    liens.router,
+    accounts.router,
+    quoting.router,
+    watching.router,
+    metrics.router,
+)
 # What goes on beside the answering; each is cancelled when the service stops.
 BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (learn_slurm_user,)
+_ORDINARY = 4
 
 
 class _State(TypedDict):
@@ -40,7 +48,8 @@ def make_app(bank: Bank) -> FastAPI:
         with closing(Known(bank)) as known:
             counts = make_counts()
             commits = Committing(bank, counts)
-            door = Door(bank, commits, known, counts, find_trusted(), {})
+            few = CapacityLimiter(_ORDINARY)
+            door = Door(bank, commits, known, counts, find_trusted(), {}, few)
             commits.start()
             beside = [asyncio.create_task(one(door)) for one in BACKGROUND]
             try:

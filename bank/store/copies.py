@@ -151,8 +151,9 @@ def replacing(database: Database, path: str) -> Iterator[Callable[[], None]]:
         A function that replaces all that the database holds by what a copy holds. Processes that
         have the database open go on with that; a crash leaves the old or the new content.
 
-    What is in force in Slurm, and what people were told, did not go back in time: the holds, resets
-    and notices on record stay those of now, and the next pass compares all meters with sacct.
+    What is in force in Slurm, what people were told, and who may ask, did not go back in time: the
+    holds, resets, notices and tokens on record stay those of now, and the next pass compares all
+    meters with sacct.
 
     Raises:
         Busy: another process held the lock all the time.
@@ -204,7 +205,8 @@ def _replace(connection: sqlite3.Connection, database: Database) -> None:
     # A database that has never read a cluster knows nothing of what is in force there.
     in_force = {
         table: connection.execute(f"SELECT * FROM main.{table}").fetchall()
-        for table in (("slurm_limit", "usage_reset", "notice") if has_passed else ())
+        # A token that was revoked since must not be good again.
+        for table in (("slurm_limit", "usage_reset", "notice", "token") if has_passed else ())
     }
     for kind, name in connection.execute(
         "SELECT type, name FROM main.sqlite_master WHERE type IN ('view', 'table')"

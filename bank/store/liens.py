@@ -83,6 +83,17 @@ def find_by_jobs(reader: Reader, cluster: str, job_ids: Sequence[int]) -> list[L
     return [Lien(*row) for row in reader.query_among(sql, job_ids, cluster=cluster)]
 
 
+def count_by_state(reader: Reader) -> dict[str, int]:
+    """Return how many liens there are, by state; all that have ended are told as "ended".
+
+    Ended ones are kept for ever and not counted one by one.
+    """
+    sql = f"SELECT state, count(*) FROM lien WHERE {_IS_OPEN} GROUP BY state"
+    found: dict[str, int] = dict(reader.query(sql))
+    ((newest,),) = reader.query("SELECT coalesce(max(lien_id), 0) FROM lien")
+    return {**dict.fromkeys(OPEN, 0), **found, "ended": newest - sum(found.values())}
+
+
 def count_open(reader: Reader, name: str, user: str | None = None) -> int:
     """Return how many liens are open of an account and all below it, or of one user in it."""
     ((count,),) = reader.query(
