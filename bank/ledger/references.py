@@ -13,7 +13,7 @@ OWN_USE = "own use"
 ANY_TRANSFER = "transfer"
 
 _CHILD, _FIRST_LOOK, _JOB = "child ", "first look at ", "job "
-_READING, _TRANSFER = "reading ", "transfer "
+_READING, _REPORT, _TRANSFER = "reading ", "report ", "transfer "
 # Stands before the number of a reading, an entry or a run.
 SEPARATOR = "/"
 
@@ -22,6 +22,7 @@ LIKE_CHILD = f"{_CHILD}%"
 LIKE_JOB = f"{_JOB}%"
 LIKE_READING = f"{_READING}%"
 LIKE_FIRST_READING = f"{_READING}%{SEPARATOR}1"
+LIKE_REPORT = f"{_REPORT}%"
 LIKE_TRANSFER = f"{_TRANSFER}%"
 
 
@@ -92,6 +93,16 @@ def of_job(cluster: str, index: int | str) -> str:
 def is_of_job(reference: str) -> bool:
     """Tell whether an entry refers to a run of a job."""
     return reference.startswith(_JOB)
+
+
+def of_report(cluster: str, job_key: str, attempt: int | str) -> str:
+    """Return the reference to what others report of a run: its cluster, their id, which run."""
+    return f"{_REPORT}{cluster}{SEPARATOR}{job_key}{SEPARATOR}{attempt}"
+
+
+def is_of_report(reference: str) -> bool:
+    """Tell whether an entry rests on what others reported of a job."""
+    return reference.startswith(_REPORT)
 
 
 def of_file(digest: str, *, is_dump: bool) -> str:

@@ -265,6 +265,16 @@ def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
     )
 
 
+def ensure_place(writer: Writer, cluster: str, account: str) -> None:
+    """Give an account, which must have a row, a place on a cluster where it has none yet."""
+    writer.execute(
+        "INSERT INTO place (cluster, account_id) SELECT :cluster, account_id FROM account"
+        " WHERE name = :account AND NOT EXISTS (SELECT 1 FROM place"
+        " WHERE cluster = :cluster AND place.account_id = account.account_id)",
+        [{"cluster": cluster, "account": account}],
+    )
+
+
 def raise_running(writer: Writer, cluster: str, running: Mapping[str, int]) -> None:
     """Let running jobs of accounts use at least so much, in billing-seconds, by account."""
     writer.execute(

@@ -130,23 +130,32 @@ STATEMENTS = (
         revoked_at INTEGER
     )
     """,
-    # Jobs as others report them over the myBRC interface, by the id that they gave. What was
-    # charged for one is taken back when slurmdbd shows the job itself.
+    # Runs of jobs as others report them over the myBRC interface, by the id that they gave. What
+    # was charged for one is taken back when slurmdbd shows the job itself.
     """
     CREATE TABLE mybrc_job (
-        job_key TEXT PRIMARY KEY,
         cluster TEXT NOT NULL,
-        account_id INTEGER NOT NULL REFERENCES account (account_id),
+        job_key TEXT NOT NULL,
+        attempt INTEGER NOT NULL CHECK (attempt > 0),
+        uid INTEGER NOT NULL,
         user_name TEXT NOT NULL,
-        fields TEXT NOT NULL,
+        account TEXT NOT NULL,
         amount INTEGER NOT NULL CHECK (typeof(amount) = 'integer' AND amount >= 0),
-        charged INTEGER NOT NULL DEFAULT 0 CHECK (typeof(charged) = 'integer' AND charged >= 0),
-        lien_id INTEGER REFERENCES lien (lien_id),
+        charged INTEGER NOT NULL CHECK (typeof(charged) = 'integer' AND charged >= 0),
+        lien_token TEXT,
+        told TEXT NOT NULL,
+        job_status TEXT,
+        partition_name TEXT,
         started_at INTEGER,
+        ended_at INTEGER,
+        cpu_hours REAL,
         reconciled_at INTEGER,
-        changed_at INTEGER NOT NULL
+        changed_at INTEGER NOT NULL,
+        PRIMARY KEY (cluster, job_key, attempt)
     )
     """,
+    "CREATE INDEX mybrc_job_open ON mybrc_job (cluster, ended_at) WHERE reconciled_at IS NULL",
+    "CREATE INDEX mybrc_job_start ON mybrc_job (cluster, started_at)",
 )
 
 # What is written is never changed: a mistake is mended by a further row.

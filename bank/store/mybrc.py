@@ -1,0 +1,183 @@
+"""Jobs as others report them over the myBRC interface."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from bank.policy.mybrc_fields import Told
+from bank.policy.mybrc_jobs import Exact, Job
+from bank.store.connect import Reader, Writer
+
+
+class Wanted(NamedTuple):
+    """Which jobs are listed; None is any. Amounts are billing-seconds, times UTC microseconds.
+
+    Attributes:
+        accounts: those that may be seen; none are all.
+        started_from, started_until: when they began; one that did not begin is of no time.
+    """
+
+    cluster: str
+    accounts: tuple[str, ...] = ()
+    user: str | None = None
+    account: str | None = None
+    status: str | None = None
+    partition: str | None = None
+    least: int | None = None
+    most: int | None = None
+    started_from: int | None = None
+    started_until: int | None = None
+
+
+class Totals(NamedTuple):
+    """What all listed jobs come to: how many, billing-seconds, CPU-hours."""
+
+    jobs: int
+    amount: int
+    cpu_hours: float
+
+
+_COLUMNS = (
+    "cluster, job_key, attempt, uid, user_name, account, amount, told, charged, lien_token,"
+    " reconciled_at"
+)
+_FROM = f"SELECT {_COLUMNS} FROM mybrc_job"
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    said = json.loads(row[7])
+    told = Told(**{**said, "nodes": tuple(said["nodes"])})
+    return Job(*(*row[:7], told, *row[8:]))
+
+
+def find_attempts(reader: Reader, cluster: str, job_key: str) -> list[Job]:
+    """Return the runs of a job that are known, in their order."""
+    rows = reader.query(
+        f"{_FROM} WHERE cluster = :cluster AND job_key = :job_key ORDER BY attempt",
+        cluster=cluster,
+        job_key=job_key,
+    )
+    return [_job(row) for row in rows]
+
+
+def find_provisional(reader: Reader, cluster: str, job_keys: Sequence[str]) -> list[Job]:
+    """Return the runs of jobs that are not reconciled, by their ids."""
+    sql = (
+        f"{_FROM} WHERE cluster = :cluster AND reconciled_at IS NULL AND job_key IN ({{values}})"
+        " ORDER BY job_key, attempt"
+    )
+    return [_job(row) for row in reader.query_among(sql, job_keys, cluster=cluster)]
+
+
+def find_provisional_until(reader: Reader, cluster: str, until: int) -> list[Job]:
+    """Return the runs that ended by a time in UTC microseconds and are not reconciled."""
+    rows = reader.query(
+        f"{_FROM} WHERE cluster = :cluster AND reconciled_at IS NULL AND ended_at <= :until"
+        " ORDER BY job_key, attempt",
+        cluster=cluster,
+        until=until,
+    )
+    return [_job(row) for row in rows]
+
+
+def find_exact(reader: Reader, cluster: str, job: Job) -> Exact:
+    """Return what of a job was charged by what slurmdbd says."""
+    ((charged_until,),) = reader.query(
+        "SELECT coalesce(max(ended_at), 0) FROM job_charge WHERE cluster = :cluster"
+        " AND (job_id = :job_id OR shown_id = :job_key)",
+        cluster=cluster,
+        job_id=job.slurm_id,
+        job_key=job.job_key,
+    )
+    rows = reader.query("SELECT reconciled_until FROM cluster WHERE name = :name", name=cluster)
+    return Exact(charged_until, rows[0][0] if rows else 0)
+
+
+def write(writer: Writer, jobs: Iterable[Job], *, now: int) -> None:
+    """Write runs as they are now, new ones too; `now` is in UTC microseconds."""
+    writer.execute(
+        f"INSERT INTO mybrc_job ({_COLUMNS}, job_status, partition_name, started_at, ended_at,"
+        " cpu_hours, changed_at) VALUES (:cluster, :job_key, :attempt, :uid, :user, :account,"
+        " :amount, :text, :charged, :lien, :reconciled_at, :jobstatus, :partition, :startdate,"
+        " :enddate, :cpu_time, :now)"
+        " ON CONFLICT (cluster, job_key, attempt) DO UPDATE SET amount = excluded.amount,"
+        " told = excluded.told, charged = excluded.charged, lien_token = excluded.lien_token,"
+        " reconciled_at = excluded.reconciled_at, job_status = excluded.job_status,"
+        " partition_name = excluded.partition_name, started_at = excluded.started_at,"
+        " ended_at = excluded.ended_at, cpu_hours = excluded.cpu_hours,"
+        " changed_at = excluded.changed_at",
+        [
+            {
+                **job.told._asdict(),
+                **job._asdict(),
+                "text": json.dumps(job.told._asdict()),
+                "now": now,
+            }
+            for job in jobs
+        ],
+    )
+
+
+_WHERE = """
+    WHERE cluster = :cluster
+    AND (:user IS NULL OR user_name = :user)
+    AND (:account IS NULL OR account = :account)
+    AND (:status IS NULL OR job_status = :status)
+    AND (:partition IS NULL OR partition_name = :partition)
+    AND (:least IS NULL OR amount >= :least)
+    AND (:most IS NULL OR amount <= :most)
+    AND (:started_from IS NULL OR started_at >= :started_from)
+    AND (:started_until IS NULL OR started_at <= :started_until)
+    AND (:accounts = '' OR instr(:accounts, ' ' || account || ' '))
+"""
+
+
+def totals(reader: Reader, wanted: Wanted) -> Totals:
+    """Return what all jobs that are wanted come to."""
+    (row,) = reader.query(
+        "SELECT count(*), coalesce(sum(amount), 0), coalesce(sum(cpu_hours), 0.0)"
+        f" FROM mybrc_job {_WHERE}",
+        **_parameters(wanted),
+    )
+    return Totals(*row)
+
+
+def find_page(reader: Reader, wanted: Wanted, *, skipped: int, most: int) -> list[Job]:
+    """Return some of the jobs that are wanted, in the order in which they became known."""
+    rows = reader.query(
+        f"{_FROM} {_WHERE} ORDER BY rowid LIMIT :most OFFSET :skipped",
+        **_parameters(wanted),
+        most=most,
+        skipped=skipped,
+    )
+    return [_job(row) for row in rows]
+
+
+def _parameters(wanted: Wanted) -> dict[str, object]:
+    names = f" {' '.join(wanted.accounts)} " if wanted.accounts else ""
+    return {**wanted._asdict(), "accounts": names}
+
+
+def find_users(reader: Reader, cluster: str, names: Sequence[str]) -> list[str]:
+    """Return who has an association on a cluster, as last read; of some names only, if given."""
+    sql = (
+        "SELECT DISTINCT user_name FROM meter WHERE cluster = :cluster AND NOT is_gone"
+        " AND user_name <> ''"
+    )
+    if names:
+        found = reader.query_among(f"{sql} AND user_name IN ({{values}})", names, cluster=cluster)
+    else:
+        found = iter(reader.query(sql, cluster=cluster))
+    return sorted({name for (name,) in found})
+
+
+def is_member(reader: Reader, cluster: str, account: str, user: str) -> bool:
+    """Tell whether a user had an association with an account on a cluster, as last read."""
+    rows = reader.query(
+        "SELECT 1 FROM meter JOIN account USING (account_id) WHERE cluster = :cluster"
+        " AND name = :account AND user_name = :user AND NOT is_gone LIMIT 1",
+        cluster=cluster,
+        account=account,
+        user=user,
+    )
+    return bool(rows)
