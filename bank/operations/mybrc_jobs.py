@@ -86,6 +86,7 @@ def tell(bank: Bank, writer: Writer, items: Sequence[Telling]) -> list[Taken | B
 
 
 def _tell(bank: Bank, writer: Writer, item: Telling) -> Taken | BankError:
+    bank = bank._replace(actor=item.actor or bank.actor)
     attempts = mybrc.find_attempts(writer, item.cluster, item.report.job_key)
     try:
         before = None
@@ -95,7 +96,8 @@ def _tell(bank: Bank, writer: Writer, item: Telling) -> Taken | BankError:
             policy.refuse_known(attempts, item.report)
         job = policy.changed_by(before or _new(item, len(attempts) + 1), item.report)
         earlier = attempts[-1] if before is None and attempts else None
-        job = _booked(bank, writer, item, job, earlier)
+        is_newest = before is None or before.attempt == len(attempts)
+        job = _booked(bank, writer, item, job, earlier, is_newest=is_newest)
     except Refusal as refusal:
         return refusal
     if job == before:
@@ -121,7 +123,9 @@ def _new(item: Telling, attempt: int) -> Job:
     )
 
 
-def _booked(bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job | None) -> Job:
+def _booked(
+    bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job | None, *, is_newest: bool
+) -> Job:
     """Bring the books to what they ought to hold for a run, and return it as it then is.
 
     Raises:
@@ -133,19 +137,44 @@ def _booked(bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job | 
         return job
     if policy.is_charged_exactly(job, mybrc.find_exact(writer, job.cluster, job)):
         return _taken_back(bank, writer, job)
+    # A job has one lien, which is that of its newest run.
+    lien = _open_lien(writer, job, earlier) if is_newest else None
     if not job.has_ended:
-        return _set_aside(bank, writer, item, job, earlier)
-    _settle(bank, writer, job)
+        return _set_aside(bank, writer, item, job, lien) if is_newest else job
+    if lien is not None:
+        liens.end(bank, writer, [Ending(lien.token, SETTLED)])
     return _charged(bank, writer, job, job.amount)
 
 
-def _set_aside(bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job | None) -> Job:
-    """Set aside what a run may cost: a job has one lien, also when it has begun once more.
+def _open_lien(writer: Writer, job: Job, earlier: Job | None) -> Lien | None:
+    """Return what is set aside for a job, whoever placed it; None for nothing."""
+    found = _own_liens(writer, [one for one in (job, earlier) if one is not None])
+    if job.slurm_id is not None:
+        # One for all tasks of an array goes on until the last of them has ended.
+        by_job = stored.find_by_jobs(writer, job.cluster, [job.slurm_id])
+        found += [lien for lien in by_job if not lien.is_array]
+    mine = [one for one in found if (one.account, one.user) == (job.account, job.user)]
+    return next((one for one in mine if one.is_open), None)
+
+
+def _own_liens(writer: Writer, jobs: Sequence[Job]) -> list[Lien]:
+    tokens = [job.lien for job in jobs if job.lien is not None]
+    return list(stored.find_by_tokens(writer, tokens).values())
+
+
+def _set_aside(bank: Bank, writer: Writer, item: Telling, job: Job, lien: Lien | None) -> Job:
+    """Set aside what a run may cost.
+
+    Args:
+        bank: actor and clock.
+        writer: the transaction.
+        item: how and by whom it was told.
+        job: the run.
+        lien: what is set aside for the job so far.
 
     Raises:
         Refusal: as `_booked`.
     """
-    lien = _open_lien(writer, job, earlier)
     is_forced = item.how != BEGIN_WITHIN
     answer: liens.Answer | BankError
     if lien is None:
@@ -158,7 +187,7 @@ def _set_aside(bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job
             job.amount,
             job_id=job.slurm_id,
             placed_by=_PLACED_BY,
-            actor=item.actor,
+            actor=bank.actor,
             is_forced=is_forced,
         )
         (answer,) = liens.place(bank, writer, [wanted])
@@ -167,35 +196,11 @@ def _set_aside(bank: Bank, writer: Writer, item: Telling, job: Job, earlier: Job
         return job._replace(lien=lien.token)
     else:
         token = lien.token
-        resize = Resize(token, job.amount, is_forced=is_forced, actor=item.actor)
+        resize = Resize(token, job.amount, is_forced=is_forced, actor=bank.actor)
         (answer,) = liens.resize(bank, writer, [resize])
     if isinstance(answer, BankError):
         raise answer
     return job._replace(lien=None if answer.lien is None else token)
-
-
-def _open_lien(writer: Writer, job: Job, earlier: Job | None = None) -> Lien | None:
-    """Return what is set aside for a job, whoever placed it; None for nothing."""
-    tokens = [one.lien for one in (job, earlier) if one is not None and one.lien is not None]
-    found = list(stored.find_by_tokens(writer, tokens).values())
-    if job.slurm_id is not None:
-        # One for all tasks of an array goes on until the last of them has ended.
-        by_job = stored.find_by_jobs(writer, job.cluster, [job.slurm_id])
-        found += [lien for lien in by_job if not lien.is_array]
-    return next(
-        (
-            one
-            for one in found
-            if one.is_open and (one.account, one.user) == (job.account, job.user)
-        ),
-        None,
-    )
-
-
-def _settle(bank: Bank, writer: Writer, job: Job) -> None:
-    lien = _open_lien(writer, job)
-    if lien is not None:
-        liens.end(bank, writer, [Ending(lien.token, SETTLED)])
 
 
 def _reference(job: Job) -> str:
@@ -227,18 +232,21 @@ def _charged(bank: Bank, writer: Writer, job: Job, amount: int) -> Job:
     else:
         # What a period that is over has settled is not given back.
         used = dict(meters.find_own_use(writer, account.account_id)).get(job.cluster, 0)
-        back = min(-more, used)
-        if back > 0:
+        back = max(min(-more, used), 0)
+        if back:
             draft = draft._replace(source=USED, target=AVAILABLE, amount=back)
             post(writer, [draft], now=bank.clock())
             settle_given_back(bank, writer, [job.account])
+        job = job._replace(kept=job.kept - more - back)
     accounts.show(writer, bank.database, [job.account])
     return job._replace(charged=amount)
 
 
 def _taken_back(bank: Bank, writer: Writer, job: Job) -> Job:
     """Return a run whose exact charge is posted: nothing else is booked for it from now on."""
-    _settle(bank, writer, job)
+    # Those of hooks end with the last run of their job.
+    mine = [one.token for one in _own_liens(writer, [job]) if one.placed_by == _PLACED_BY]
+    liens.end(bank, writer, [Ending(token, SETTLED) for token in mine])
     return _charged(bank, writer, job, 0)._replace(reconciled_at=bank.clock())
 
 

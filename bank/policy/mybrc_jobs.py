@@ -24,7 +24,8 @@ class Job(NamedTuple):
         attempt: which run of the job, from 1.
         uid, user: the number that was told, and the user's name.
         amount: what was reported last: an estimate while it runs, then what it cost.
-        charged: what of that the books hold as used.
+        charged: what of that was charged.
+        kept: what was charged too much in a period that was closed since, and so stays charged.
         lien: token of the lien that was placed for it, or that it found; None for none.
         reconciled_at: UTC microseconds; since then the books hold what slurmdbd says, and reports
             change nothing but the row.
@@ -39,6 +40,7 @@ class Job(NamedTuple):
     amount: int
     told: Told
     charged: int = 0
+    kept: int = 0
     lien: str | None = None
     reconciled_at: int | None = None
 
@@ -95,9 +97,9 @@ def run_to_change(attempts: Sequence[Job], report: Report) -> Job | None:
     """
     job = _run_meant(attempts, report.told.get("startdate"))
     if job is not None and job.uid != report.uid:
-        raise Refusal("other_user", f"job {report.job_key} is one of user {job.uid}")
+        raise Refusal("other_user", f"job {report.job_key} was told of as another user's")
     if job is not None and job.account != report.account:
-        raise Refusal("other_account", f"job {report.job_key} is one of account {job.account}")
+        raise Refusal("other_account", f"job {report.job_key} was told of as another account's")
     return job
 
 
@@ -134,7 +136,7 @@ def superseded(job: Job) -> Job:
 
     Nothing is set aside or charged for it until somebody does, so its row says nothing either.
     """
-    return job._replace(amount=0, told=job.told._replace(jobstatus=REQUEUED))
+    return job._replace(amount=0, lien=None, told=job.told._replace(jobstatus=REQUEUED))
 
 
 def is_charged_exactly(job: Job, exact: Exact) -> bool:

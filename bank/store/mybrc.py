@@ -38,8 +38,8 @@ class Totals(NamedTuple):
 
 
 _COLUMNS = (
-    "cluster, job_key, attempt, uid, user_name, account, amount, told, charged, lien_token,"
-    " reconciled_at"
+    "cluster, job_key, attempt, uid, user_name, account, amount, told, charged, kept,"
+    " lien_token, reconciled_at"
 )
 _FROM = f"SELECT {_COLUMNS} FROM mybrc_job"
 
@@ -98,11 +98,11 @@ def write(writer: Writer, jobs: Iterable[Job], *, now: int) -> None:
     writer.execute(
         f"INSERT INTO mybrc_job ({_COLUMNS}, job_status, partition_name, started_at, ended_at,"
         " cpu_hours, changed_at) VALUES (:cluster, :job_key, :attempt, :uid, :user, :account,"
-        " :amount, :text, :charged, :lien, :reconciled_at, :jobstatus, :partition, :startdate,"
-        " :enddate, :cpu_time, :now)"
+        " :amount, :text, :charged, :kept, :lien, :reconciled_at, :jobstatus, :partition,"
+        " :startdate, :enddate, :cpu_time, :now)"
         " ON CONFLICT (cluster, job_key, attempt) DO UPDATE SET amount = excluded.amount,"
-        " told = excluded.told, charged = excluded.charged, lien_token = excluded.lien_token,"
-        " reconciled_at = excluded.reconciled_at, job_status = excluded.job_status,"
+        " told = excluded.told, charged = excluded.charged, kept = excluded.kept,"
+        " lien_token = excluded.lien_token, reconciled_at = excluded.reconciled_at, job_status = excluded.job_status,"
         " partition_name = excluded.partition_name, started_at = excluded.started_at,"
         " ended_at = excluded.ended_at, cpu_hours = excluded.cpu_hours,"
         " changed_at = excluded.changed_at",

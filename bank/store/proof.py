@@ -24,6 +24,7 @@ from bank.store.connect import Database, Reader
 from bank.store.grants import Grant
 from bank.store.lien_proof import lien_problems
 from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank, v0004_job_time
+from bank.store.mybrc_proof import report_problems
 from bank.store.notices import find_open
 
 # Told how many rows of how many have been proven.
@@ -56,6 +57,7 @@ def book_problems(reader: Reader, database: Database, tell: Tell = tell_nobody) 
         yield from _account_problems(proof, account)
     yield from _transfer_problems(proof)
     yield from _refund_problems(proof)
+    yield from report_problems(reader)
     yield from _settled_problems(proof)
     yield from _shown_problems(reader, database, known)
     yield from _limit_problems(reader)

@@ -142,6 +142,7 @@ STATEMENTS = (
         account TEXT NOT NULL,
         amount INTEGER NOT NULL CHECK (typeof(amount) = 'integer' AND amount >= 0),
         charged INTEGER NOT NULL CHECK (typeof(charged) = 'integer' AND charged >= 0),
+        kept INTEGER NOT NULL CHECK (typeof(kept) = 'integer' AND kept >= 0),
         lien_token TEXT,
         told TEXT NOT NULL,
         job_status TEXT,
