@@ -76,7 +76,7 @@ PARTITION = (
     "PartitionName=normal Default=YES DefaultTime=00:10:00 MaxNodes=UNLIMITED MaxTime=1-00:00:00"
     " MinNodes=0 MaxCPUsPerNode=UNLIMITED OverSubscribe=NO OverTimeLimit=NONE JobDefaults=(null)"
     " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0 State=UP"
-    " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalNodes=2\n"
+    " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalCPUs=64 TotalNodes=2\n"
 )
 HALF = PARTITION.replace("=normal Default=YES", "=half Default=NO").replace("CPU=1.0", "CPU=0.5")
 NODE = (

@@ -96,7 +96,8 @@ Asking = Annotated[Caller, Depends(asking)]
 
 
 def _shown(door: Door, shown: list[str]) -> Caller:
-    scheme, _, secret = shown[0].partition(" ")
+    # Scripts for myBRC put nothing before it where they only look.
+    scheme, _, secret = shown[0].partition(" ") if " " in shown[0] else ("token", "", shown[0])
     if len(shown) > 1 or scheme.lower() not in _SCHEMES:
         raise NotKnown("not understood: it goes Authorization: Bearer TOKEN")
     token = door.known.token(secret.strip())

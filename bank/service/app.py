@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from bank import __version__
-from bank.api import accounts, liens, metrics, quoting, watching
+from bank.api import accounts, liens, metrics, mybrc, quoting, watching
 from bank.http.counts import make_counts
 from bank.http.door import Door
 from bank.http.limits import Limits
@@ -22,7 +22,7 @@ from bank.service.trust import find_trusted, learn_slurm_user
 
 # Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
 # description.
-HOT_ROUTES: tuple[BaseRoute, ...] = ()
+HOT_ROUTES: tuple[BaseRoute, ...] = (*mybrc.ROUTES,)
 ROUTERS: tuple[APIRouter, ...] = (
     liens.router,
     accounts.router,

@@ -6,27 +6,8 @@ from typing import Any, NamedTuple
 
 from bank.policy.mybrc_fields import Told
 from bank.policy.mybrc_jobs import Exact, Job
+from bank.policy.mybrc_lists import JobFilters
 from bank.store.connect import Reader, Writer
-
-
-class Wanted(NamedTuple):
-    """Which jobs are listed; None is any. Amounts are billing-seconds, times UTC microseconds.
-
-    Attributes:
-        accounts: those that may be seen; none are all.
-        started_from, started_until: when they began; one that did not begin is of no time.
-    """
-
-    cluster: str
-    accounts: tuple[str, ...] = ()
-    user: str | None = None
-    account: str | None = None
-    status: str | None = None
-    partition: str | None = None
-    least: int | None = None
-    most: int | None = None
-    started_from: int | None = None
-    started_until: int | None = None
 
 
 class Totals(NamedTuple):
@@ -42,6 +23,14 @@ _COLUMNS = (
     " lien_token, reconciled_at"
 )
 _FROM = f"SELECT {_COLUMNS} FROM mybrc_job"
+# What a further report of the same run may change.
+_RENEWED = ", ".join(
+    f"{name} = excluded.{name}"
+    for name in (
+        *("amount", "told", "charged", "kept", "lien_token", "reconciled_at", "job_status"),
+        *("partition_name", "started_at", "ended_at", "cpu_hours", "changed_at"),
+    )
+)
 
 
 def _job(row: tuple[Any, ...]) -> Job:
@@ -100,12 +89,7 @@ def write(writer: Writer, jobs: Iterable[Job], *, now: int) -> None:
         " cpu_hours, changed_at) VALUES (:cluster, :job_key, :attempt, :uid, :user, :account,"
         " :amount, :text, :charged, :kept, :lien, :reconciled_at, :jobstatus, :partition,"
         " :startdate, :enddate, :cpu_time, :now)"
-        " ON CONFLICT (cluster, job_key, attempt) DO UPDATE SET amount = excluded.amount,"
-        " told = excluded.told, charged = excluded.charged, kept = excluded.kept,"
-        " lien_token = excluded.lien_token, reconciled_at = excluded.reconciled_at, job_status = excluded.job_status,"
-        " partition_name = excluded.partition_name, started_at = excluded.started_at,"
-        " ended_at = excluded.ended_at, cpu_hours = excluded.cpu_hours,"
-        " changed_at = excluded.changed_at",
+        f" ON CONFLICT (cluster, job_key, attempt) DO UPDATE SET {_RENEWED}",
         [
             {
                 **job.told._asdict(),
@@ -132,7 +116,7 @@ _WHERE = """
 """
 
 
-def totals(reader: Reader, wanted: Wanted) -> Totals:
+def totals(reader: Reader, wanted: JobFilters) -> Totals:
     """Return what all jobs that are wanted come to."""
     (row,) = reader.query(
         "SELECT count(*), coalesce(sum(amount), 0), coalesce(sum(cpu_hours), 0.0)"
@@ -142,7 +126,7 @@ def totals(reader: Reader, wanted: Wanted) -> Totals:
     return Totals(*row)
 
 
-def find_page(reader: Reader, wanted: Wanted, *, skipped: int, most: int) -> list[Job]:
+def find_page(reader: Reader, wanted: JobFilters, *, skipped: int, most: int) -> list[Job]:
     """Return some of the jobs that are wanted, in the order in which they became known."""
     rows = reader.query(
         f"{_FROM} {_WHERE} ORDER BY rowid LIMIT :most OFFSET :skipped",
@@ -153,7 +137,7 @@ def find_page(reader: Reader, wanted: Wanted, *, skipped: int, most: int) -> lis
     return [_job(row) for row in rows]
 
 
-def _parameters(wanted: Wanted) -> dict[str, object]:
+def _parameters(wanted: JobFilters) -> dict[str, object]:
     names = f" {' '.join(wanted.accounts)} " if wanted.accounts else ""
     return {**wanted._asdict(), "accounts": names}
 
