@@ -23,6 +23,12 @@ PACKAGES = (
     "slurm-wlm-mysql-plugin",
     "iproute2",
     "sqlite3",
+    # What the job_submit.lua of the bank speaks through, and every Lua that Slurm is built with.
+    "lua-socket",
+    "lua5.1",
+    "lua5.2",
+    "lua5.3",
+    "lua5.4",
 )
 # What these packages would start now, or at the next boot of a machine with systemd.
 SERVICES = ("munge", "slurmctld", "slurmd", "slurmdbd")
