@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The file slurm_bank.py at the top.
     "slurm_bank": {"cli"},
 }
-_HTTP_ROOMS = {"http", "api", "gateway", "web", "service"}
+_HTTP_ROOMS = {"http", "api", "gateway", "plugins", "web", "service"}
 ONLY_IN: dict[str, set[str]] = {
     "subprocess": {"process"},
     "multiprocessing": {"process"},

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from bank.http.counts import Counts
 from bank.operations.bank import Bank
 from bank.operations.batches import BatchAct
+from bank.operations.shape_cache import ShapeCache
 from bank.operations.tokens import Known
 
 
@@ -49,6 +50,7 @@ class Door(NamedTuple):
             "" for nothing. A part that looks at Slurm adds how old its look may be.
         ordinary: how much ordinary users of this machine may ask at the same time; who waits here
             keeps nobody else waiting.
+        shape: what the cluster has, kept up to date beside the answering.
     """
 
     bank: Bank
@@ -58,6 +60,7 @@ class Door(NamedTuple):
     trusted: dict[int, str]
     readiness: dict[str, Callable[[], str]]
     ordinary: CapacityLimiter
+    shape: ShapeCache
 
 
 def door_of(connection: HTTPConnection) -> Door:

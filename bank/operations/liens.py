@@ -115,6 +115,7 @@ class Answer(NamedTuple):
         cost: billing-seconds that were asked for.
         means: what the account has after it, None where it is not open in the bank.
         is_repeat: whether it had been done before.
+        is_banked: whether it, or an account above it, is open in the bank.
     """
 
     lien: Lien | None
@@ -122,6 +123,7 @@ class Answer(NamedTuple):
     cost: int
     means: Means | None
     is_repeat: bool = False
+    is_banked: bool = True
 
 
 def check(reader: Reader, wanted: Wanted) -> Answer:
@@ -134,7 +136,9 @@ def check(reader: Reader, wanted: Wanted) -> Answer:
     refusal = purses.refusal(wanted.cluster, wanted.account, wanted.user, wanted.amount)
     if refusal is not None:
         raise refusal
-    return Answer(None, wanted.account, wanted.amount, purses.own(wanted.account))
+    payers = purses.payers(wanted.cluster, wanted.account, wanted.user)
+    means = purses.own(wanted.account)
+    return Answer(None, wanted.account, wanted.amount, means, is_banked=bool(payers))
 
 
 def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | BankError]:
@@ -159,7 +163,7 @@ def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | 
             answers.append(_repeated(before, item, purses))
             continue
         if not purses.payers(item.cluster, item.account, item.user):
-            answers.append(Answer(None, item.account, item.amount, None))
+            answers.append(Answer(None, item.account, item.amount, None, is_banked=False))
             continue
         refusal = purses.refusal(item.cluster, item.account, item.user, item.amount)
         if refusal is not None and not item.is_forced:

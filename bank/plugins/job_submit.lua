@@ -34,7 +34,9 @@ local TEXTS = {
   "req_nodes", "exc_nodes", "reservation",
 }
 -- Of a job that is there already.
-local RECORD_NUMBERS = { job_id = 32, array_job_id = 32, user_id = 32, time_limit = 32 }
+local RECORD_NUMBERS = {
+  job_id = 32, array_job_id = 32, array_task_cnt = 32, user_id = 32, time_limit = 32,
+}
 local RECORD_TEXTS = { "account", "partition", "qos", "tres_fmt_req_str", "tres_fmt_alloc_str" }
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bank.errors import Refusal
 from bank.policy import prices
 from bank.policy.allocation import Allocations, Tres, allocations
-from bank.policy.cluster_shape import Association, Cluster, Node, Partition, Qos
+from bank.policy.cluster_shape import Association, Cluster, Controller, Node, Partition, Qos
 from bank.policy.demand import demand
 from bank.policy.job_request import UNLIMITED, Request
 from bank.policy.node_capacity import Job
@@ -138,7 +138,7 @@ def _quote_in(asked: Request, cluster: Cluster, partition: Partition, first: Par
 
     nodes, notes = _nodes(asked, cluster, partition)
     given = allocations(job, nodes, price)
-    over = controller.over_minutes if partition.over_minutes is None else partition.over_minutes
+    over = _over_minutes(controller, partition)
     seconds = (minutes + over) * _SECONDS_PER_MINUTE
     if over and UNLIMITED not in (minutes, over):
         notes.append(f"{over} minutes more than its limit are allowed (OverTimeLimit)")
@@ -163,6 +163,49 @@ def _quote_in(asked: Request, cluster: Cluster, partition: Partition, first: Par
         at_once=min(asked.array_at_once or asked.array_tasks, asked.array_tasks),
         notes=tuple(notes),
     )
+
+
+def _over_minutes(controller: Controller, partition: Partition) -> int:
+    if partition.over_minutes is None:
+        return controller.over_minutes
+    return partition.over_minutes
+
+
+class Given(NamedTuple):
+    """What a job was given, or is sure to be given.
+
+    Attributes:
+        partition, qos: by name.
+        tres: its TRES, memory in megabytes.
+        minutes: its time limit, UNLIMITED for none.
+    """
+
+    partition: str
+    qos: str
+    tres: Tres
+    minutes: int
+
+
+def cost_of(given: Given, cluster: Cluster) -> Fraction | None:
+    """Return what a job costs at most from its start on, in billing-seconds.
+
+    None where nothing bounds it.
+
+    Raises:
+        Refusal: its partition or its QOS is not known.
+    """
+    found = [one for one in cluster.partitions if one.name == given.partition]
+    if not found or given.qos not in cluster.qos:
+        raise Refusal(
+            "not_priced", f"partition {given.partition} or QOS {given.qos} is not known here"
+        )
+    controller = cluster.controller
+    billed = prices.billing(given.tres, found[0].weights, max_tres=controller.max_tres)
+    rate = prices.per_second(billed, cluster.qos[given.qos].factor)
+    over = _over_minutes(controller, found[0])
+    if UNLIMITED in (given.minutes, over):
+        return None if rate else Fraction(0)
+    return rate * (given.minutes + over) * _SECONDS_PER_MINUTE
 
 
 def _why_dearer(given: Allocations, usual_billing: Fraction) -> str:

@@ -16,13 +16,15 @@ from bank.http.door import Door
 from bank.http.limits import Limits
 from bank.http.problems import handle
 from bank.operations.bank import Bank
+from bank.operations.shape_cache import ShapeCache
 from bank.operations.tokens import Known
+from bank.plugins import routes as hooks
 from bank.service.committing import Committing
 from bank.service.trust import find_trusted, learn_slurm_user
 
 # Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
 # description.
-HOT_ROUTES: tuple[BaseRoute, ...] = (*mybrc.ROUTES,)
+HOT_ROUTES: tuple[BaseRoute, ...] = (*hooks.ROUTES, *mybrc.ROUTES)
 ROUTERS: tuple[APIRouter, ...] = (
     liens.router,
     accounts.router,
@@ -31,7 +33,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
 )
 # What goes on beside the answering; each is cancelled when the service stops.
-BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (learn_slurm_user,)
+BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (
+    learn_slurm_user,
+    hooks.keep_shape,
+    hooks.deliver_spool,
+)
 _ORDINARY = 4
 
 
@@ -48,8 +54,8 @@ def make_app(bank: Bank) -> FastAPI:
         with closing(Known(bank)) as known:
             counts = make_counts()
             commits = Committing(bank, counts)
-            few = CapacityLimiter(_ORDINARY)
-            door = Door(bank, commits, known, counts, find_trusted(), {}, few)
+            few, shape = CapacityLimiter(_ORDINARY), ShapeCache(bank)
+            door = Door(bank, commits, known, counts, find_trusted(), {}, few, shape)
             commits.start()
             beside = [asyncio.create_task(one(door)) for one in BACKGROUND]
             try:

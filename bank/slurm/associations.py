@@ -14,6 +14,12 @@ def user_arguments(cluster: str, user: str) -> list[str]:
     return ["sacctmgr", "-n", "-P", "show", "user", *where, f"format={_USER}"]
 
 
+def users_arguments(cluster: str) -> list[str]:
+    """Build the question for the associations of all users on a cluster."""
+    where = ["where", f"cluster={cluster}", "withassoc"]
+    return ["sacctmgr", "-n", "-P", "show", "user", *where, f"format={_USER}"]
+
+
 def account_arguments(cluster: str, account: str) -> list[str]:
     """Build the question for an account itself, which says what its members get."""
     where = ["where", f"cluster={cluster}", f"account={account}", "user="]
@@ -33,6 +39,20 @@ def read_user(output: str) -> tuple[Association, ...]:
         _association(line.partition("|")[2], default=line.partition("|")[0])
         for line in output.splitlines()
     )
+
+
+def read_users(output: str) -> dict[str, tuple[Association, ...]]:
+    """Read the associations of all users, by login.
+
+    Raises:
+        OutputNotUnderstood: as read_user.
+    """
+    found: dict[str, list[Association]] = {}
+    for line in output.splitlines():
+        default, _, rest = line.partition("|")
+        one = _association(rest, default=default)
+        found.setdefault(rest.split("|")[1], []).append(one)
+    return {user: tuple(mine) for user, mine in found.items()}
 
 
 def read_account(output: str) -> tuple[Association, ...]:

@@ -1,0 +1,191 @@
+"""What the controller asks when a job is submitted or changed: can it be paid for?
+
+Nothing here asks Slurm: the controller waits, and with it everybody who waits for the controller.
+"""
+
+import pwd
+import secrets
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from bank.errors import InputError, Refusal
+from bank.ledger.names import account_name, user_name
+from bank.operations import liens as acts
+from bank.operations.bank import Bank
+from bank.operations.hook_answers import YES, Said
+from bank.operations.liens import Answer, Wanted
+from bank.operations.shape_cache import Shape, ShapeCache
+from bank.policy import hook_request, prices
+from bank.policy.hook_request import minutes
+from bank.policy.job_request import UNLIMITED
+from bank.policy.quotes import Given, cost_of
+from bank.slurm import tres
+from bank.store import liens
+from bank.store.connect import Reader, reading
+
+_TOKEN_BYTES = 9
+# More than any account can have: it can be paid where there is no limit.
+WITHOUT_BOUND = 1 << 60
+
+
+def price(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Wanted:
+    """Return what a job that is submitted costs, as a lien that may be placed for it.
+
+    Args:
+        bank: see `Bank`.
+        cache: what the cluster has.
+        told: what the hook gathered of the job.
+
+    Raises:
+        Refusal: Slurm refuses it; or nothing bounds its cost and its account has a limit.
+        SlurmError, InputError: it is not known what it costs.
+    """
+    shape = cache.shape
+    asked = hook_request.request(told)
+    user = _user(shape, hook_request.user_number(told))
+    if not shape.knows(user, asked.account):
+        cache.refresh_soon()
+    if asked.reservation and not asked.partitions:
+        # The reservation decides it, and may be in any.
+        every = tuple(partition.name for partition in shape.cluster.partitions)
+        asked = asked._replace(partitions=every)
+    try:
+        found = shape.quote(user, asked)
+    except Refusal:
+        cache.refresh_soon()
+        raise
+    is_full = bank.settings.array_liens == "full"
+    wanted = Wanted(
+        cluster=shape.name,
+        account=account_name(found.account),
+        user=user_name(user),
+        token=secrets.token_hex(_TOKEN_BYTES),
+        cost_of_one=0,
+        tasks=found.tasks,
+        at_once=found.tasks if is_full else found.at_once,
+        actor=user,
+    )
+    return with_cost(bank, wanted, found.cost_of_one)
+
+
+def _user(shape: Shape, number: int) -> str:
+    """Return the login of a user; one whom the controller did not know is looked up here."""
+    if number in shape.users:
+        return shape.users[number]
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError as error:
+        raise InputError(f"there is no user {number}") from error
+
+
+def with_cost(bank: Bank, wanted: Wanted, cost: Fraction | None) -> Wanted:
+    """Return what is wanted with what one task costs; None is what nothing bounds.
+
+    Raises:
+        Refusal: nothing bounds it, and not all who pay are without a limit.
+    """
+    if cost is not None:
+        return wanted._replace(cost_of_one=prices.at_most(cost))
+    try:
+        check(bank, wanted._replace(cost_of_one=WITHOUT_BOUND))
+    except Refusal as error:
+        raise Refusal(
+            "no_bound",
+            "this job has no time limit, so nothing bounds what it may cost, and account"
+            f" {wanted.account} has a limit: give --time",
+        ) from error
+    return wanted
+
+
+def check(bank: Bank, wanted: Wanted) -> Answer:
+    """Return what placing a lien would answer, and write nothing.
+
+    Raises:
+        Refusal: it cannot be paid for.
+    """
+    with reading(bank.database) as reader:
+        return acts.check(reader, wanted)
+
+
+def said(bank: Bank, answer: Answer) -> Said:
+    """Return what the controller is told of a job that can be paid for, or is nobody's business.
+
+    Raises:
+        Refusal: the account is not open, and the site holds those.
+    """
+    if not answer.is_banked and bank.settings.unknown_accounts == "hold":
+        raise Refusal(
+            "not_open", f"account {answer.account} is not open in the bank: ask for it to be"
+        )
+    return Said(YES, answer.lien.token if answer.lien is not None else "")
+
+
+def modified(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Said:
+    """Tell whether a change of a job can be paid for.
+
+    What is set aside for the job counts; a change that makes it no dearer can always be.
+
+    Args:
+        bank: see `Bank`.
+        cache: what the cluster has.
+        told: `job`, what is to be changed, and `record`, the job as it is.
+
+    Raises:
+        Refusal: it cannot be paid for.
+        SlurmError, InputError: it is not known what it costs.
+    """
+    shape = cache.shape
+    record, change = told["record"], told["job"]
+    account = account_name(change.get("account") or record["account"])
+    user = user_name(_user(shape, record["user_id"]))
+    before = _cost_of_record(shape, record, {})
+    after = _cost_of_record(shape, record, change)
+    is_dearer = after is None or before is None or after > before
+    if not is_dearer and account == record["account"]:
+        return Said(YES)
+    tasks = record.get("array_task_cnt") or 1
+    wanted = Wanted(shape.name, account, user, "", 0, tasks=tasks, at_once=tasks)
+    wanted = with_cost(bank, wanted, after)
+    with reading(bank.database) as reader:
+        kept = _kept_for(reader, wanted, record)
+        more = max(wanted.amount - kept, 0)
+        answer = acts.check(reader, wanted._replace(cost_of_one=more, tasks=1, at_once=1))
+    return said(bank, answer)
+
+
+def _cost_of_record(
+    shape: Shape, record: Mapping[str, Any], change: Mapping[str, Any]
+) -> Fraction | None:
+    """Return what a job costs at most in the dearest of its partitions, None without a bound."""
+    text = record.get("tres_fmt_alloc_str") or record.get("tres_fmt_req_str") or ""
+    allocated = tres.quantities(text)
+    limit = minutes(change)
+    limit = minutes(record) if limit is None else limit
+    costs = [
+        cost_of(
+            Given(
+                partition=name,
+                qos=(change.get("qos") or record["qos"]).lower(),
+                tres=allocated,
+                minutes=_longest(shape, name) if limit is None else limit,
+            ),
+            shape.cluster,
+        )
+        for name in (change.get("partition") or record["partition"]).split(",")
+    ]
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if len(known) == len(costs) else None
+
+
+def _longest(shape: Shape, partition: str) -> int:
+    """Return the time limit of a job that has none yet: it gets it when it starts."""
+    found = (one for one in shape.cluster.partitions if one.name == partition)
+    return next((one.default_minutes or one.max_minutes for one in found), UNLIMITED)
+
+
+def _kept_for(reader: Reader, wanted: Wanted, record: Mapping[str, Any]) -> int:
+    """Return what is set aside for a job already, by the account that is to pay now."""
+    ids = [record["job_id"], record.get("array_job_id") or record["job_id"]]
+    found = liens.find_by_jobs(reader, wanted.cluster, sorted(set(ids)))
+    return sum(lien.amount for lien in found if lien.account == wanted.account)
