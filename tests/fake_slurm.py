@@ -26,6 +26,7 @@ from bank.operations import (
     queues,
     quote,
     rates,
+    reconciliation,
     resets,
     sacct_rows,
     takeover_plan,
@@ -37,7 +38,8 @@ from bank.slurm.command import Slurm
 # Who talks to Slurm.
 ROOMS = (
     *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
-    *(publishing, queues, quote, rates, resets, sacct_rows, takeover_plan, user_limits),
+    *(publishing, queues, quote, rates, reconciliation, resets, sacct_rows, takeover_plan),
+    user_limits,
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe

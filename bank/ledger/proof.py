@@ -357,7 +357,7 @@ def proven_readings(
             changed = "its digest does not fit: it or a reading before it was changed"
             found.say(name, "digest", changed, f"reading {number}")
         rise = shown - raw
-        if booked != rise or cause == "baseline":
+        if booked != rise or cause in ("baseline", "control"):
             what = _wrong_booking(cause, number, rise, booked)
             if what:
                 found.say(name, cause, what, f"reading {number}")
@@ -376,6 +376,8 @@ def _wrong_booking(cause: str, number: int, rise: int, booked: int) -> str:
         return f"the meter rose by {rise}, {booked} were booked"
     if cause in ("restart", "compared") and booked < rise:
         return f"the meter rose by {rise}, only {booked} were booked"
+    if cause == "control" and booked:
+        return f"where jobs charge a meter books nothing, and {booked} were booked"
     if cause == "baseline" and (booked or number != 1):
         return "only a first reading may set where counting begins, without a booking"
     return ""

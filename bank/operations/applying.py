@@ -17,10 +17,10 @@ from bank.operations.applying_grants import (
     takes_back,
 )
 from bank.operations.bank import Bank
+from bank.operations.booking import book_all_use
 from bank.operations.differences import Plan, found_against
 from bank.operations.files import log, newest
 from bank.operations.following import enforce_soon
-from bank.operations.metering import read_all_meters
 from bank.operations.periods import Opening
 from bank.operations.present import turn_and_find
 from bank.policy.difference import State, without_flags
@@ -51,7 +51,7 @@ def apply(bank: Bank, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
     kept: dict[str, str] = {}
     if plan.differences:
         if _begins_or_ends_counting(bank, plan) or takes_back(plan, now=bank.clock()):
-            read_all_meters(bank, dry_run=dry_run)
+            book_all_use(bank, dry_run=dry_run)
         with writing(bank.database, dry_run=dry_run) as writer:
             now = bank.clock()
             present = turn_and_find(

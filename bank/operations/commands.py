@@ -7,11 +7,11 @@ from bank.errors import NotConfirmed
 from bank.ledger.amounts import format_su
 from bank.operations import grant_dates
 from bank.operations.bank import Bank
+from bank.operations.booking import book_all_use
 from bank.operations.files import log, newest
 from bank.operations.following import enforce_soon
 from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
 from bank.operations.looking import describe, describe_soon
-from bank.operations.metering import read_all_meters
 from bank.store import accounts
 from bank.store.connect import Writer, reading, writing
 
@@ -179,5 +179,5 @@ def resets_on_top_up(bank: Bank, command: Command) -> bool:
 
 def read_meters_before(bank: Bank, command: Command) -> Command:
     """Book what was used until now, for what depends on it."""
-    read_all_meters(bank, dry_run=command.dry_run)
+    book_all_use(bank, dry_run=command.dry_run)
     return command

@@ -14,13 +14,14 @@ from bank.errors import (
 from bank.ledger.names import is_plain, listed
 from bank.operations import dates, ending, limits, notices, user_holds
 from bank.operations.bank import Bank
+from bank.operations.booking import book_use
 from bank.operations.clusters import Cluster, Failure, failure, find_clusters, left_behind
 from bank.operations.dates import Dates
 from bank.operations.files import log, only_one
 from bank.operations.grant_dates import Turned, both_turned
 from bank.operations.limits import Done
 from bank.operations.looking import should_hold
-from bank.operations.metering import Result, read_meters
+from bank.operations.metering import Result
 from bank.operations.rehearsal import as_if_done, overrun
 from bank.operations.resets import finish_resets
 from bank.operations.strangers import allocate, cannot_be_named, strangers, unknown_accounts
@@ -206,7 +207,7 @@ def _publish(bank: Bank, results: list[Result], *, is_whole: bool) -> list[str]:
 
 def _look(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Result:
     """Read and book all meters of a cluster, and finish the resets that are on record."""
-    result = read_meters(bank, cluster, dry_run=dry_run)
+    result = book_use(bank, cluster, dry_run=dry_run)
     if not dry_run:
         result = finish_resets(bank, cluster, result)
     return result

@@ -44,14 +44,14 @@ def both_turned(first: Turned, second: Turned) -> Turned:
 
 
 def turn_all(
-    bank: Bank, cluster: str, slurm: Associations, *, at: int, dry_run: bool = False
+    bank: Bank, cluster: str, slurm: Associations | None, *, at: int, dry_run: bool = False
 ) -> Turned:
     """Start and end the grants of all accounts that are due.
 
     Args:
         bank: see `Bank`.
         cluster: the one that was read.
-        slurm: what it said.
+        slurm: what it said; None where liens set aside what running jobs may still use.
         at: UTC microseconds: when that was; its use is booked next.
         dry_run: do it and take it back.
     """
@@ -59,7 +59,8 @@ def turn_all(
         due = dict.fromkeys(grant.account for grant in grants.find_due(reader, at))
 
     def act(writer: Writer, some: Sequence[str]) -> list[str]:
-        _keep_for_jobs(writer, cluster, slurm, some)
+        if slurm is not None:
+            _keep_for_jobs(writer, cluster, slurm, some)
         return turn(bank, writer, some, at=at)
 
     return turn_with(bank, list(due), act, dry_run=dry_run)

@@ -1,14 +1,14 @@
 """What jobs cost: each run as sacct knows it, priced as RawUsage counts it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bank.errors import InputError, Refusal
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster, all_clusters, find_cluster
 from bank.operations.rates import Rate, Rates, ask_rates, in_sizes, rate_of
-from bank.operations.sacct_rows import find_rows
+from bank.operations.sacct_rows import find_sized
 from bank.policy import prices
 from bank.slurm import sacct, squeue
 from bank.slurm.command import run
@@ -71,7 +71,7 @@ def find_job(bank: Bank, name: str, cluster_name: str | None) -> tuple[Cluster, 
     cluster, rows = found[0]
     if not rows:
         raise Refusal("nothing_to_refund", f"job {name} on {cluster.name} never started")
-    return cluster, _costed(rows, ask_rates(bank, cluster))
+    return cluster, _costed(in_sizes(rows), ask_rates(bank, cluster))
 
 
 def find_overlapping(
@@ -94,22 +94,12 @@ def find_overlapping(
     Raises:
         SlurmError: Slurm did not answer or was not understood.
     """
-    found = find_rows(bank, cluster, accounts, since_seconds, until_seconds)
-    rows = {row.db_index: row for row in found}
-    first = min((row.started_at for row in rows.values()), default=since_seconds)
-    if first < since_seconds:
-        # Of a job that was resized before the span only the last size is shown.
-        earlier = sacct.resized_arguments(
-            cluster.name, since_seconds=first, until_seconds=since_seconds + 1
-        )
-        rows.update((row.db_index, row) for row in sacct.read(run(bank.slurm, earlier)))
-    wanted = None if accounts is None else set(accounts)
+    rows = find_sized(bank, cluster, accounts, since_seconds, until_seconds)
     return [
         one
-        for one in _costed(list(rows.values()), ask_rates(bank, cluster))
+        for one in _costed(rows, ask_rates(bank, cluster))
         # sacct's spans have no sharp edges.
         if one.began_at < until_seconds and (one.job.ended_at or until_seconds) > since_seconds
-        if wanted is None or one.job.account in wanted
     ]
 
 
@@ -126,5 +116,5 @@ def find_alive(bank: Bank, cluster: Cluster, costed: Sequence[CostedRun]) -> set
     return {one.job_id for one in squeue.read(run(bank.slurm, squeue.arguments(cluster.on)))}
 
 
-def _costed(rows: Sequence[JobRow], rates: Rates) -> list[CostedRun]:
-    return [CostedRun(row, began_at, rate_of(row, rates)) for row, began_at in in_sizes(rows)]
+def _costed(rows: Iterable[tuple[JobRow, int]], rates: Rates) -> list[CostedRun]:
+    return [CostedRun(row, began_at, rate_of(row, rates)) for row, began_at in rows]

@@ -4,6 +4,7 @@ Nothing is written here, and nothing is asked but sacct, where a meter has lost 
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.places import changed_places, forgotten_before
 from bank.policy import metering
+from bank.policy.charged_time import JOBS
 from bank.policy.metering import Booking, Span
 from bank.slurm.assoc_mgr import Associations, UserRow
 from bank.store.accounts import Account
@@ -75,14 +77,20 @@ def make_plan(
     bank: Bank, cluster: Cluster, known: Known, observed: Observed, covered: set[str]
 ) -> Plan:
     """Compare what Slurm says with what is on record. Writes nothing."""
-    places, orphaned = changed_places(known.places, observed.slurm, covered)
-    started, control = cluster.config.started, _control(known, observed.slurm)
-    state = ClusterState(
-        bank.settings.usage_source, started, control, observed.asked_at, observed.answered_at
+    source = bank.settings.usage_source
+    places, orphaned = changed_places(
+        known.places, observed.slurm, covered, is_by_jobs=source == JOBS
     )
+    started, control = cluster.config.started, _control(known, observed.slurm)
+    state = ClusterState(source, started, control, observed.asked_at, observed.answered_at)
     plan = Plan(defaultdict(list), places, {}, [], state)
     is_new_controller = known.state is not None and known.state.controller_started != started
     rows = {row.association: row for row in observed.slurm.users if row.account in covered}
+    if source == JOBS:
+        for one in _control_readings(known, rows, observed):
+            plan.readings[one.reading.account].append(one)
+        is_news = known.state is None or is_new_controller or control != known.state.control
+        return plan._replace(is_news=is_news or bool(plan.readings or plan.places))
     is_lost = is_new_controller or _has_hidden_loss(known, observed.slurm)
     suspects = _suspects(known, observed.slurm, covered, rows, is_lost=is_lost)
     for association, row in rows.items():
@@ -98,6 +106,21 @@ def make_plan(
     is_news = known.state is None or is_new_controller or control != known.state.control
     is_news = is_news or bool(plan.readings or plan.places or plan.forgotten)
     return plan._replace(is_news=is_news)
+
+
+def _control_readings(
+    known: Known, rows: dict[int, UserRow], observed: Observed
+) -> Iterator[Booked]:
+    """Yield what meters show where jobs charge: it is booked as nothing."""
+    for association, row in rows.items():
+        meter = known.meters.get(association)
+        if row.raw != (meter.raw if meter else 0):
+            control = Booking(metering.CONTROL, 0, 0, 0)
+            yield _booked(meter, row, row.raw, control, observed)
+    for association, meter in known.meters.items():
+        if association not in rows and not meter.is_gone:
+            row = UserRow(association, meter.account, meter.user, meter.partition, 0)
+            yield _booked(meter, row, 0, Booking(metering.GONE, 0, 0, 0), observed)
 
 
 def _control(known: Known, slurm: Associations) -> int:

@@ -14,10 +14,9 @@ from bank.operations.bank import Bank
 from bank.operations.closing import paid_by_grants, settle_given_back
 from bank.operations.clusters import (
     Cluster,
-    all_clusters,
     refuse_changed,
 )
-from bank.operations.files import log, only_one
+from bank.operations.files import log
 from bank.operations.grant_dates import Turned, both_turned, turn, turn_all
 from bank.operations.meter_plan import (
     Booked,
@@ -29,10 +28,11 @@ from bank.operations.meter_plan import (
 from bank.operations.places import banked_accounts, metered_accounts
 from bank.operations.slices import slices
 from bank.policy import tree
+from bank.policy.charged_time import JOBS
 from bank.slurm import assoc_mgr
 from bank.slurm.assoc_mgr import Associations
 from bank.slurm.command import run
-from bank.store import accounts, liens, meters, settled
+from bank.store import accounts, liens, meters, settled, usage_sources
 from bank.store.connect import Reader, Writer, reading, writing
 from bank.store.meters import ClusterState, Overlap, Place
 from bank.store.post import post
@@ -66,17 +66,6 @@ class Result(NamedTuple):
     plan: Plan
 
 
-def read_all_meters(bank: Bank, *, dry_run: bool = False) -> None:
-    """Book what was used until now on every cluster.
-
-    Raises:
-        BankError: as `enforce`; a cluster whose meters cannot be read stops it.
-    """
-    with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-        for cluster in all_clusters(bank):
-            read_meters(bank, cluster, dry_run=dry_run)
-
-
 def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Result:
     """Read all meters of a cluster and book what they counted since.
 
@@ -90,13 +79,13 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
             known = _known(reader, cluster.name)
         observed = observe(bank, cluster)
         refuse_changed(bank, cluster)
-        _refuse_other_source(bank, cluster, known)
+        refuse_other_source(bank, cluster, known.state)
         covered = metered_accounts(known.accounts, observed.slurm)
         banked = banked_accounts(known.accounts, observed.slurm)
         # What is booked now is for the grants in force when the meters were read to pay.
-        now_turned = turn_all(
-            bank, cluster.name, observed.slurm, at=observed.asked_at, dry_run=dry_run
-        )
+        # Where jobs charge, liens say what running jobs may still use.
+        running = None if bank.settings.usage_source == JOBS else observed.slurm
+        now_turned = turn_all(bank, cluster.name, running, at=observed.asked_at, dry_run=dry_run)
         turned = both_turned(turned, now_turned)
         plan = make_plan(bank, cluster, known, observed, covered)
         heads: dict[str, str] = {}
@@ -146,13 +135,17 @@ def book_rehearsed(
         raise Busy(f"others have booked readings of cluster {cluster.name}: try again") from error
 
 
-def _refuse_other_source(bank: Bank, cluster: Cluster, known: Known) -> None:
-    """Refuse to charge a cluster from another source than the one on record."""
+def refuse_other_source(bank: Bank, cluster: Cluster, state: ClusterState | None) -> None:
+    """Refuse to charge a cluster from another source than the one on record.
+
+    Raises:
+        SettingsError: with what changes it.
+    """
     asked = bank.settings.usage_source
-    if known.state is not None and known.state.source != asked:
+    if state is not None and state.source != asked:
         raise SettingsError(
-            f"cluster {cluster.name} is charged by {known.state.source}, and USAGE_SOURCE ="
-            f" {asked!r}: set it back"
+            f"cluster {cluster.name} is charged by {state.source}, and USAGE_SOURCE ="
+            f" {asked!r}: set it back, or let 'slurm_bank.py change_source' change over"
         )
 
 
@@ -179,10 +172,12 @@ def observe(bank: Bank, cluster: Cluster) -> Observed:
 
 
 def _known(reader: Reader, cluster: str) -> Known:
+    places, seen = meters.find_places(reader, cluster), usage_sources.find_seen(reader, cluster)
     return Known(
         accounts.find_all(reader),
         meters.find_meters(reader, cluster),
-        meters.find_places(reader, cluster),
+        # One with nothing but a lien was never seen.
+        {name: places[name] for name in places if name in seen},
         meters.find_cluster(reader, cluster),
     )
 
@@ -273,7 +268,16 @@ def _write_places(
         for place in places
     )
     before = meters.find_places(writer, cluster.name) if is_moved else {}
-    meters.write_places(writer, cluster.name, places)
+    is_by_jobs = bank.settings.usage_source == JOBS
+    meters.write_places(writer, cluster.name, places, is_by_jobs=is_by_jobs)
+    usage_sources.write_seen(
+        writer,
+        cluster.name,
+        [place.account for place in places],
+        source=bank.settings.usage_source,
+        baseline=bank.settings.usage_baseline,
+        now=bank.clock(),
+    )
     first_seen = {place.account for place in places if place.account not in known.places}
     if is_moved:
         left, came = moves(before, meters.find_places(writer, cluster.name))
@@ -282,10 +286,10 @@ def _write_places(
         if bank.settings.usage_baseline == "now":
             new = [(above, child) for above, child in came if above not in known.places]
             settled.forgive(writer, cluster.name, new, what="charged")
-        if known.state is not None and known.state.source == "jobs":
-            liens.recount(writer, cluster.name)
         # Use that left with a child is given back to those above it.
         settle_given_back(bank, writer, {above for above, _ in left})
+        if is_by_jobs:
+            liens.recount(writer, cluster.name)
     return first_seen
 
 

@@ -31,9 +31,16 @@ def with_all_below(slurm: Associations, names: set[str]) -> set[str]:
 
 
 def changed_places(
-    known: dict[str, Place], slurm: Associations, covered: set[str]
+    known: dict[str, Place], slurm: Associations, covered: set[str], *, is_by_jobs: bool = False
 ) -> tuple[dict[str, Place], dict[str, int]]:
-    """Return the places that are new or changed, and by how much orphaned use did."""
+    """Return the places that are new or changed, and by how much orphaned use did.
+
+    Args:
+        known: the places on record.
+        slurm: what the cluster says.
+        covered: the accounts that are looked after.
+        is_by_jobs: whether jobs charge the cluster: then liens alone set aside what runs.
+    """
     orphaned = _orphaned(slurm, covered)
     changed: dict[str, Place] = {}
     moved: dict[str, int] = {}
@@ -45,7 +52,10 @@ def changed_places(
         if before and abs(rest - before.orphaned) <= inexact:
             rest = before.orphaned
         parent = row.parent if row.parent in covered else None
-        place = Place(name, parent, 0, 0, row.running_minutes * BILLING_SECONDS_PER_MINUTE, rest)
+        running = row.running_minutes * BILLING_SECONDS_PER_MINUTE
+        if is_by_jobs:
+            running = before.running if before else 0
+        place = Place(name, parent, 0, 0, running, rest)
         if before is None:
             changed[name] = place
             continue
@@ -55,7 +65,7 @@ def changed_places(
             changed[name] = place
     for name, before in known.items():
         # One that is gone stays where it was, because its use does; nothing of it runs.
-        if name not in slurm.accounts and before.running:
+        if name not in slurm.accounts and before.running and not is_by_jobs:
             changed[name] = before._replace(running=0, charged=0, closed=0)
     return changed, moved
 

@@ -7,12 +7,10 @@ from typing import NamedTuple
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.policy import prices
+from bank.policy.tariffs import HAIR, Tariffs
 from bank.slurm import partitions, qos, tres
 from bank.slurm.command import run
 from bank.slurm.sacct import JobRow
-
-# Slurm computes with floating-point numbers: a billing of 5 may be one of 4.9999 and be cut to 4.
-_HAIR = Fraction(1, 1_000_000)
 
 
 class Rates(NamedTuple):
@@ -27,6 +25,14 @@ class Rates(NamedTuple):
     weights: Mapping[str, Mapping[str, Fraction]]
     factors: Mapping[str, Fraction]
     max_tres: bool
+
+    def seen_at(self, at: int) -> Tariffs:
+        """Return them as what was seen at a time; UTC microseconds."""
+        return Tariffs(
+            {name: [(at, weights)] for name, weights in self.weights.items()},
+            {name: [(at, factor)] for name, factor in self.factors.items()},
+            [(at, self.max_tres)],
+        )
 
 
 class Rate(NamedTuple):
@@ -74,7 +80,7 @@ def rate_of(job: JobRow, rates: Rates) -> Rate | None:
     if job.partition in rates.weights:
         weights = rates.weights[job.partition]
         billing = prices.billing(allocated, weights, max_tres=rates.max_tres)
-        least, most = int(billing - _HAIR), int(billing + _HAIR)
+        least, most = int(billing - HAIR), int(billing + HAIR)
         is_cut = whole is not None and not least <= whole <= most
     elif whole is not None or job.ended_at == job.started_at:
         billing, is_cut = Fraction(0), True

@@ -7,6 +7,7 @@ from bank.errors import SlurmError
 from bank.ledger.names import is_plain
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
+from bank.operations.rates import in_sizes
 from bank.slurm import sacct, sdiag
 from bank.slurm.command import chunked, run
 from bank.slurm.sacct import JobRow
@@ -44,6 +45,29 @@ def find_rows(
     return told + [row for row in incomplete if (row.job_id, row.started_at) not in known]
 
 
+def find_sized(
+    bank: Bank, cluster: Cluster, names: Sequence[str] | None, since: int, until: int
+) -> list[tuple[JobRow, int]]:
+    """Return what `find_rows` does, each with the second since which it had its size.
+
+    They are in the order of their ends. Of a job that was resized before the span its earlier sizes
+    are there too.
+
+    Raises:
+        SlurmError: as `find_rows`.
+    """
+    found = find_rows(bank, cluster, names, since, until)
+    rows = {row.db_index: row for row in found}
+    first = min((row.started_at for row in rows.values()), default=since)
+    if first < since:
+        # Of a job that was resized before the span only the last size is shown.
+        earlier = sacct.resized_arguments(
+            cluster.name, since_seconds=first, until_seconds=since + 1
+        )
+        rows.update((row.db_index, row) for row in sacct.read(run(bank.slurm, earlier)))
+    return list(in_sizes(_of(names, list(rows.values()))))
+
+
 def _of(names: Sequence[str] | None, rows: Sequence[JobRow]) -> Iterator[JobRow]:
     wanted = None if names is None else set(names)
     return (row for row in rows if wanted is None or row.account in wanted)
@@ -69,12 +93,17 @@ def _incomplete(
     Raises:
         SlurmError: it takes too long; nothing is booked, the next pass asks again.
     """
-    question = sacct.complete_arguments(cluster.name, since_seconds=since, until_seconds=until)
+    questions = [
+        sacct.complete_arguments(
+            cluster.name, since_seconds=since, until_seconds=until, accounts=chunk
+        )
+        for chunk in _chunks(names)
+    ]
     began = time.monotonic()
     while True:
         waiting = sdiag.read_waiting(run(bank.slurm, sdiag.arguments(cluster.on)))
-        rows = _of(names, sacct.read(run(bank.slurm, question)))
-        found = [row for row in rows if not row.partition]
+        rows = [row for one in questions for row in sacct.read(run(bank.slurm, one))]
+        found = [row for row in _of(names, rows) if not row.partition]
         waited = time.monotonic() - began
         may_come = any((row.ended_at or until) > until - _LATE_SECONDS for row in found)
         if not waiting and (not may_come or waited > _LATE_SECONDS):

@@ -7,9 +7,10 @@ from bank.ledger.amounts import format_su
 from bank.ledger.names import is_plain, listed
 from bank.operations import periods
 from bank.operations.bank import Bank
+from bank.operations.booking import book_use
 from bank.operations.clusters import Cluster, Failure, failure
 from bank.operations.files import log, newest
-from bank.operations.metering import Result, both, read_meters
+from bank.operations.metering import Result, both
 from bank.operations.periods import Opening
 from bank.operations.slices import slices
 from bank.policy import tree
@@ -126,7 +127,7 @@ def allocate(
     again = []
     for cluster, result in looks:
         try:
-            again.append((cluster, both(result, read_meters(bank, cluster))))
+            again.append((cluster, both(result, book_use(bank, cluster))))
         except BankError as error:
             failures.append(failure(bank, cluster.name, error))
     return again

@@ -26,6 +26,8 @@ RESTART = "restart"
 COMPARED = "compared"
 # Slurm has it again after it was gone.
 BACK = "back"
+# Where jobs charge: written down to be compared with what they cost, and booked as nothing.
+CONTROL = "control"
 
 
 class Run(NamedTuple):
@@ -56,7 +58,7 @@ class Booking(NamedTuple):
     """What a reading adds to the books.
 
     Attributes:
-        cause: one of RISE, FIRST, BASELINE, FALL, GONE, RESTART, COMPARED, BACK.
+        cause: one of RISE, FIRST, BASELINE, FALL, GONE, RESTART, COMPARED, BACK, CONTROL.
         charge: billing-seconds by which the meter rose.
         adjustment: billing-seconds that the meter lost and sacct knows.
         unknown: billing-seconds that may have been used besides and that nobody can know.

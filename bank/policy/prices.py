@@ -98,3 +98,8 @@ def cost_of_run(rate: Fraction, seconds: int) -> int:
             with Slurm 22.05: 54 s of which 54 were suspended counted as 54).
     """
     return int(rate * seconds)
+
+
+def rounded(exact: Fraction) -> int:
+    """Return a cost in whole billing-seconds: the nearest, half of one is a whole."""
+    return int((exact + Fraction(1, 2)) // 1)

@@ -107,14 +107,16 @@ _ALL_STATES = (
 )
 
 
-def complete_arguments(cluster: str, *, since_seconds: int, until_seconds: int) -> list[str]:
+def complete_arguments(
+    cluster: str, *, since_seconds: int, until_seconds: int, accounts: Sequence[str] | None
+) -> list[str]:
     """Build the question for every run that slurmdbd knows of, even if only its end.
 
     The controller tells of a job's start up to five seconds late, and of its end at once. In
     between the row has no partition, and no other question shows it (Slurm 22.05).
     """
     question = arguments(
-        cluster, since_seconds=since_seconds, until_seconds=until_seconds, accounts=None
+        cluster, since_seconds=since_seconds, until_seconds=until_seconds, accounts=accounts
     )
     return [*question, "-s", _ALL_STATES]
 

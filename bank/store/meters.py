@@ -231,9 +231,17 @@ def _renew_meter(writer: Writer, row: dict[str, object]) -> None:
 def write_cluster(writer: Writer, cluster: str, state: ClusterState) -> None:
     """Write down that all meters of a cluster were read, and under which controller process."""
     row = {"name": cluster, **state._asdict()}
+    # Where jobs are the first to charge a cluster, nothing has counted any of them before.
+    writer.execute(
+        "INSERT INTO usage_source (cluster, seq, source, since, actor, changed_at)"
+        " SELECT :name, 1, :source, CASE :source WHEN 'jobs' THEN 0 ELSE :asked_at / 1000000 END,"
+        " '', :asked_at WHERE NOT EXISTS (SELECT 1 FROM usage_source WHERE cluster = :name)",
+        [row],
+    )
     writer.execute(
         "INSERT INTO cluster (name, source, source_since, controller_started, control, asked_at,"
-        " answered_at) SELECT :name, :source, :asked_at, '', 0, 0, 0"
+        " answered_at, reconciled_until)"
+        " SELECT :name, :source, :asked_at, '', 0, 0, 0, :asked_at / 1000000"
         " WHERE NOT EXISTS (SELECT 1 FROM cluster WHERE name = :name)",
         [row],
     )
@@ -244,10 +252,16 @@ def write_cluster(writer: Writer, cluster: str, state: ClusterState) -> None:
     )
 
 
-def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
+def write_places(
+    writer: Writer, cluster: str, places: Sequence[Place], *, is_by_jobs: bool = False
+) -> None:
     """Write where accounts stand on a cluster; their totals are left to the ledger.
 
-    All the accounts and their parents must have rows.
+    Args:
+        writer: the transaction.
+        cluster: where.
+        places: of accounts that have rows, as their parents do.
+        is_by_jobs: whether jobs charge the cluster: what runs there is for liens to say.
     """
     rows = [{"cluster": cluster, **place._asdict()} for place in places]
     writer.execute(
@@ -257,7 +271,7 @@ def write_places(writer: Writer, cluster: str, places: Sequence[Place]) -> None:
         rows,
     )
     writer.execute(
-        "UPDATE place SET running = :running, orphaned = :orphaned,"
+        f"UPDATE place SET {'' if is_by_jobs else 'running = :running,'} orphaned = :orphaned,"
         " parent_id = (SELECT account_id FROM account WHERE name = :parent)"
         " WHERE cluster = :cluster"
         " AND account_id = (SELECT account_id FROM account WHERE name = :account)",

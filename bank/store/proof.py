@@ -22,6 +22,7 @@ from bank.store import accounts, grants, user_limits
 from bank.store.accounts import Account, shown_limit_su, stored
 from bank.store.connect import Database, Reader
 from bank.store.grants import Grant
+from bank.store.job_proof import charge_problems
 from bank.store.lien_proof import lien_problems
 from bank.store.migrations import TABLES, v0001_first, v0003_whole_bank, v0004_job_time
 from bank.store.mybrc_proof import report_problems
@@ -61,6 +62,7 @@ def book_problems(reader: Reader, database: Database, tell: Tell = tell_nobody) 
     yield from _settled_problems(proof)
     yield from _shown_problems(reader, database, known)
     yield from _limit_problems(reader)
+    yield from charge_problems(reader)
     yield from lien_problems(reader)
 
 

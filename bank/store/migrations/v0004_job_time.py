@@ -91,16 +91,25 @@ STATEMENTS = (
     INSERT INTO usage_source (cluster, seq, source, since, actor, changed_at)
         SELECT name, 1, source, source_since / 1000000, '', source_since FROM cluster
     """,
-    # Runs that were going on when meters gave way to jobs: the meters have counted them until then.
+    # Runs that were going on when one source gave way to another, by the number of the one that
+    # came: the one that went has counted them until then. Seconds since 1970.
     """
     CREATE TABLE changeover_job (
         cluster TEXT NOT NULL,
         job_index INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
         counted_until INTEGER NOT NULL,
         suspended_seconds INTEGER NOT NULL,
-        PRIMARY KEY (cluster, job_index)
+        PRIMARY KEY (cluster, job_index, seq)
     )
     """,
+    # When a pass first saw an account there, from when on its runs count where jobs charged the
+    # cluster then, and whether those from before are still to be looked for. Seconds since 1970; 0
+    # where only a lien was placed so far, 1 where it was seen before jobs could charge.
+    "ALTER TABLE place ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE place ADD COLUMN counted_since INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE place ADD COLUMN is_behind INTEGER NOT NULL DEFAULT 0",
+    "UPDATE place SET seen_at = 1",
     # Every run that had ended by then is charged; seconds since 1970.
     "ALTER TABLE cluster ADD COLUMN reconciled_until INTEGER NOT NULL DEFAULT 0",
     # Jobs that the bank has held in Slurm because nobody could pay for them; released on a top-up.
