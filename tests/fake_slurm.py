@@ -18,7 +18,9 @@ from bank.operations import (
     changes,
     clusters,
     comparison_with_slurm,
+    held_jobs,
     job_costs,
+    lien_look,
     lost,
     metering,
     outage_refunds,
@@ -32,14 +34,14 @@ from bank.operations import (
     takeover_plan,
     user_limits,
 )
-from bank.slurm import sacctmgr
+from bank.slurm import live_jobs, sacctmgr
 from bank.slurm.command import Slurm
 
 # Who talks to Slurm.
 ROOMS = (
     *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
     *(publishing, queues, quote, rates, reconciliation, resets, sacct_rows, takeover_plan),
-    user_limits,
+    *(user_limits, held_jobs, lien_look),
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
@@ -110,6 +112,8 @@ class FakeSlurm:
         # What sacct and squeue answer, one job a line.
         self.sacct = ""
         self.squeue = ""
+        # What squeue answers where liens ask.
+        self.live = ""
         # What squeue answers where more is asked of each job; "" is one job of each account of
         # which something runs, begun at that many seconds since 1970, or at 0.
         self.waiting = ""
@@ -160,8 +164,12 @@ class FakeSlurm:
         if argv[:6] == ["sacctmgr", "-i", "modify", "user", "where", f"cluster={self.cluster}"]:
             which = dict(part.split("=", 1) for part in argv[6:9])
             return self._modify_users(which, argv[10])
-        if argv == ["sdiag"]:
-            return "DBD Agent queue size: 0\n"
+        fixed = {
+            ("sdiag",): "DBD Agent queue size: 0\n",
+            tuple(live_jobs.arguments(None)): self.live,
+        }
+        if tuple(argv) in fixed:
+            return fixed[tuple(argv)]
         if argv[0] in ("sacct", "squeue"):
             of_jobs = (self.waiting or self._jobs()) if "-O" in argv else self.squeue
             return _asked(self.sacct, argv) if argv[0] == "sacct" else of_jobs

@@ -29,7 +29,6 @@ def book_use(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Result:
     if bank.settings.usage_source != JOBS:
         return read_meters(bank, cluster, dry_run=dry_run)
     # Loaded here, because a pass is waited for, and where meters charge it asks for no jobs.
-    from bank.operations import reconciliation
+    from bank.operations.job_upkeep import charge_and_read
 
-    result, _ = reconciliation.look(bank, cluster, dry_run=dry_run)
-    return result
+    return charge_and_read(bank, cluster, dry_run=dry_run)

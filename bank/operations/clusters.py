@@ -9,7 +9,7 @@ from bank.policy.configuration import obstacles
 from bank.slurm import scontrol
 from bank.slurm.command import run
 from bank.slurm.scontrol import Config
-from bank.store import meters
+from bank.store import liens, meters
 from bank.store.connect import reading, writing
 from bank.store.limits import find_limits
 
@@ -96,6 +96,7 @@ def left_behind(bank: Bank, found: Found, *, dry_run: bool) -> list[str]:
     if is_running and not dry_run:
         with writing(bank.database) as writer:
             for cluster in gone:
+                liens.give_up(writer, cluster, now=bank.clock())
                 meters.forget_running(writer, cluster)
     return [
         f"cluster {cluster} is not in CLUSTERS any more, and has limits of the bank's:"

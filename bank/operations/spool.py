@@ -7,7 +7,7 @@ lost, or comes twice, costs nothing.
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bank.operations.bank import Bank
 
@@ -20,37 +20,33 @@ _BROKEN = "broken"
 _SETTLES_SECONDS = 2
 _MOST_AT_ONCE = 10_000
 
-Act = Callable[[Bank, Sequence[int]], None]
 
-
-def deliver(bank: Bank, act: Act) -> int:
-    """Tell of all jobs that have ended, and forget the events once that was dealt with.
+def deliver(bank: Bank, act: Callable[[], bool]) -> int:
+    """Have somebody look where jobs have ended, and forget the events once that was done.
 
     What is no event is put aside, and said.
 
     Args:
         bank: see `Bank`.
-        act: is told the numbers of the jobs; where it raises, all is told again next time.
+        act: looks; returns whether it could: else all events stay for the next time.
 
     Returns:
         How many events were dealt with.
     """
     spool = bank.settings.spool
     found = _found(spool)
-    jobs: dict[int, None] = {}
     done = []
     for path in found:
         try:
-            jobs[_read(path)] = None
+            _read(path)
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
             _put_aside(bank, path, str(error))
         else:
             done.append(path)
-    if not done:
+    if not (done and act()):
         return 0
-    act(bank, list(jobs))
     for path in done:
         os.unlink(path)
     return len(done)

@@ -13,11 +13,8 @@ from starlette.routing import Route
 from bank.errors import BankError, InputError, NotPermitted
 from bank.http.callers import caller_of
 from bank.http.door import Door, door_of
-from bank.operations import hook_starts, hook_submits, liens, spool
-from bank.operations.ended_jobs import charge_ended
+from bank.operations import hook_starts, hook_submits, liens
 from bank.operations.hook_answers import UNKNOWN, Said, said_of
-
-_SPOOL_EVERY_SECONDS = 1
 
 Question = Mapping[str, Any]
 
@@ -123,13 +120,3 @@ async def keep_shape(door: Door) -> None:
         await asyncio.Event().wait()
     finally:
         door.shape.stop()
-
-
-async def deliver_spool(door: Door) -> None:
-    """Deliver what the end hook has written, again and again until it was dealt with."""
-    while True:
-        try:
-            await asyncio.to_thread(spool.deliver, door.bank, charge_ended)
-        except BankError as error:
-            door.bank.warn(f"what ended is not dealt with yet: {error}")
-        await asyncio.sleep(_SPOOL_EVERY_SECONDS)

@@ -20,6 +20,7 @@ from bank.operations.shape_cache import ShapeCache
 from bank.operations.tokens import Known
 from bank.plugins import routes as hooks
 from bank.service.committing import Committing
+from bank.service.keeping import keep_jobs
 from bank.service.trust import find_trusted, learn_slurm_user
 
 # Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
@@ -36,7 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (
     learn_slurm_user,
     hooks.keep_shape,
-    hooks.deliver_spool,
+    keep_jobs,
 )
 _ORDINARY = 4
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bank.policy.liens import OPEN
+from bank.policy.liens import OPEN, VOIDED
 from bank.store.connect import Reader, Writer
 
 
@@ -220,3 +220,13 @@ def sums_by_account(reader: Reader, cluster: str) -> Mapping[int, int]:
         cluster=cluster,
     )
     return {account_id: int(amount) for account_id, amount in rows}
+
+
+def give_up(writer: Writer, cluster: str, *, now: int) -> None:
+    """Void all liens of a cluster that nobody looks at any more."""
+    changes = []
+    for lien in find_open(writer, cluster):
+        why = "the cluster is not the site's any more"
+        after = lien._replace(state=VOIDED, amount=0, ended_at=now, reason=why)
+        changes.append((lien, after))
+    change(writer, changes)

@@ -126,7 +126,7 @@ def has_running(reader: Reader, cluster: str) -> bool:
 
 
 def forget_running(writer: Writer, cluster: str) -> None:
-    """Set nothing aside on a cluster that nobody looks at any more."""
+    """Set nothing aside on a cluster that nobody looks at any more; liens there have ended."""
     writer.execute(
         "UPDATE place SET running = 0, held_by_others = 0 WHERE cluster = :cluster",
         [{"cluster": cluster}],

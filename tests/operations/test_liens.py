@@ -152,7 +152,7 @@ def test_the_same_token_is_answered_and_another_content_refused(bank: Bank) -> N
 
 def test_an_account_that_is_not_the_banks_business_needs_nothing(bank: Bank) -> None:
     (answer,) = place(bank, wanted(10**6, account="stranger"))
-    assert answer == Answer(None, "stranger", 10**6 * SU, None)
+    assert answer == Answer(None, "stranger", 10**6 * SU, None, is_banked=False)
     with reading(bank.database) as reader:
         assert stored.find_open(reader) == []
 
