@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from fastapi import Request
-from pydantic import BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from bank.http.callers import Caller
 from bank.http.door import door_of
 from bank.http.problems import MEDIA_TYPE
 from bank.operations.bank import Bank
 from bank.operations.reader import as_published
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Problem(BaseModel):
@@ -34,6 +37,21 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": "refused", "content": content}
         for status in (400, 401, 403, 408, 413, 422, 500, 503, *statuses)
     }
+
+
+def read_body(model: type[_Model], body: bytes) -> _Model:
+    """Read a body of JSON.
+
+    Raises:
+        RequestValidationError: it is not as the model says.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in problems]
+        ) from error
 
 
 async def looked(

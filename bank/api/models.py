@@ -12,7 +12,7 @@ from bank.ledger.amounts import MAX_SU
 
 # One name, as Slurm's commands can be given it without misreading it.
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.@+\-]{0,254}$"
-_TEXT = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*$"
+_TEXT = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Text = Annotated[str, StringConstraints(pattern=_TEXT, max_length=500)]
 # As many tasks as Slurm's largest MaxArraySize lets an array have.

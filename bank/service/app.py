@@ -23,9 +23,8 @@ from bank.service.committing import Committing
 from bank.service.keeping import keep_jobs
 from bank.service.trust import find_trusted, learn_slurm_user
 
-# Plain routes, asked thousands of times a second: looked at before all others, and in no OpenAPI
-# description.
-HOT_ROUTES: tuple[BaseRoute, ...] = (*hooks.ROUTES, *mybrc.ROUTES)
+# Plain routes, asked thousands of times a second: looked at before all others.
+HOT_ROUTES: tuple[BaseRoute, ...] = (*hooks.ROUTES, *liens.HOT_ROUTES, *mybrc.ROUTES)
 ROUTERS: tuple[APIRouter, ...] = (
     liens.router,
     accounts.router,
