@@ -132,7 +132,7 @@ def check(reader: Reader, wanted: Wanted) -> Answer:
     Raises:
         Refusal: it cannot be paid for.
     """
-    purses = Purses(reader)
+    purses = Purses(reader, [wanted.account])
     refusal = purses.refusal(wanted.cluster, wanted.account, wanted.user, wanted.amount)
     if refusal is not None:
         raise refusal
@@ -149,7 +149,7 @@ def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | 
         ("insufficient_funds"), or where its token is that of another lien ("token_reused").
     """
     _turn_grants(bank, writer, (item.account for item in items))
-    purses = Purses(writer)
+    purses = Purses(writer, [item.account for item in items])
     known = liens.find_by_tokens(writer, [item.token for item in items])
     sources = meters.find_sources(writer)
     answers: list[Answer | BankError] = []
@@ -190,9 +190,8 @@ def _not_by_jobs(cluster: str) -> Refusal:
 def _turn_grants(bank: Bank, writer: Writer, names: Iterable[str]) -> None:
     """Start and end the grants that are due of accounts and of all above them."""
     asked = set(names)
-    for name in tuple(asked):
-        for parents in above.find_parents(writer, name).values():
-            asked.update(parents.values())
+    for parents in above.find_parents_of_all(writer, sorted(asked)).values():
+        asked.update(parents.values())
     grant_dates.turn(bank, writer, sorted(asked), at=bank.clock())
 
 
@@ -240,7 +239,7 @@ def resize(bank: Bank, writer: Writer, items: Sequence[Resize]) -> list[Answer |
     """
     known = liens.find_by_tokens(writer, [item.token for item in items])
     _turn_grants(bank, writer, (lien.account for lien in known.values()))
-    purses = Purses(writer)
+    purses = Purses(writer, [lien.account for lien in known.values()])
     answers: list[Answer | BankError] = []
     changes: list[tuple[Lien, Lien]] = []
     for item in items:

@@ -7,19 +7,25 @@ from bank.errors import Refusal
 from bank.policy import liens as policy
 from bank.policy import tree
 from bank.policy.liens import Means
-from bank.store import above, liens, read
+from bank.store import above, liens
 from bank.store.connect import Reader
 from bank.store.liens import Lien
+from bank.store.means import find_means, find_means_of_users
 
 
 class Purses:
     """What accounts can pay with during one transaction, less what it has set aside so far."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, names: Sequence[str]) -> None:
+        """Ask for the accounts that jobs are of, and for all above them, in one go."""
         self._reader = reader
+        self._parents = above.find_parents_of_all(reader, names)
+        parents = (one for there in self._parents.values() for one in there.values())
+        everybody = sorted({*names, *parents})
+        self._known = find_means(reader, everybody)
+        of_users = find_means_of_users(reader, everybody)
+        self._of_users = {(means.account, means.user): means for means in of_users}
         self._chains: dict[tuple[str, str], list[str]] = {}
-        self._known: dict[str, Means | None] = {}
-        self._of_users: dict[tuple[str, str], Means | None] = {}
         # Liens of this transaction that are not written yet, by account and user; "" is all users.
         self._new = Counter[tuple[str, str]]()
 
@@ -27,30 +33,12 @@ class Purses:
         """Return the account and all above it on a cluster, the nearest first."""
         key = (cluster, account)
         if key not in self._chains:
-            parents = above.find_parents(self._reader, account).get(cluster, {})
-            self._chains[key] = [account, *tree.ancestors(parents, account)]
+            self._chains[key] = [account, *tree.ancestors(self._parents.get(cluster, {}), account)]
         return self._chains[key]
 
     def own(self, account: str) -> Means | None:
         """Return what one account has; None where it is not open in the bank."""
-        if account not in self._known:
-            standing = read.standing(self._reader, account)
-            self._known[account] = None
-            if standing is not None:
-                self._known[account] = Means(
-                    account,
-                    standing.limit,
-                    standing.used,
-                    standing.set_aside,
-                    standing.account.credit,
-                )
-                for one in standing.users:
-                    kept = liens.set_aside_for_user(self._reader, account, one.limit.user)
-                    means = Means(
-                        account, one.limit.amount, one.limit.used, kept, user=one.limit.user
-                    )
-                    self._of_users[account, one.limit.user] = means
-        return self._known[account]
+        return self._known.get(account)
 
     def payers(self, cluster: str, account: str, user: str) -> list[Means]:
         """Return all that have to pay for a job: the account, its user's limit, those above."""
@@ -93,7 +81,7 @@ def payable_together(reader: Reader, jobs: Sequence[tuple[str, str, str, int]]) 
         reader: the database.
         jobs: cluster, account, user and billing-seconds of each.
     """
-    purses = Purses(reader)
+    purses = Purses(reader, [account for _, account, _, _ in jobs])
     found = []
     for cluster, account, user, cost in jobs:
         can_pay = policy.first_without(purses.payers(cluster, account, user), cost) is None

@@ -1,6 +1,6 @@
 """Which accounts stand above others, and which are held: what holds a parent stops all below."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bank.policy.enforcement import NATIVE_LIMIT
 from bank.store.connect import Reader
@@ -10,10 +10,10 @@ Parents = dict[str, dict[str, str]]
 # By cluster, the accounts that are held there.
 Held = dict[str, set[str]]
 
-_ABOVE_ONE = """
+_ABOVE_SOME = """
     WITH RECURSIVE chain (cluster, account_id) AS (
         SELECT cluster, place.account_id FROM place
-        JOIN account ON account.account_id = place.account_id WHERE account.name = :name
+        JOIN account ON account.account_id = place.account_id WHERE account.name IN ({values})
         UNION
         SELECT place.cluster, place.parent_id FROM place
         JOIN chain ON place.cluster = chain.cluster AND place.account_id = chain.account_id
@@ -33,7 +33,12 @@ _ABOVE_ALL = """
 
 def find_parents(reader: Reader, name: str) -> Parents:
     """Return the parents of one account and of all above it, as Slurm last had them."""
-    return _by_cluster(reader.query(_ABOVE_ONE, name=name))
+    return find_parents_of_all(reader, [name])
+
+
+def find_parents_of_all(reader: Reader, names: Sequence[str]) -> Parents:
+    """Return the parents of some accounts and of all above them."""
+    return _by_cluster(reader.query_among(_ABOVE_SOME, names))
 
 
 def find_all_parents(reader: Reader) -> Parents:

@@ -1,7 +1,7 @@
 """Limits of users within accounts: what each may use in a period, and what of it is used."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bank.ledger.entries import AVAILABLE, USED
@@ -49,6 +49,12 @@ def find_of_account(reader: Reader, account: str) -> list[UserLimit]:
     """Return the limits of the users of one account, in the order of their names."""
     sql = f"{_LIMITS} WHERE name = :account ORDER BY user_name"
     return [UserLimit(*row) for row in reader.query(sql, account=account)]
+
+
+def find_of_accounts(reader: Reader, names: Sequence[str]) -> Iterator[UserLimit]:
+    """Yield the limits of the users of some accounts."""
+    for row in reader.query_among(f"{_LIMITS} WHERE name IN ({{values}})", names):
+        yield UserLimit(*row)
 
 
 def find_all(reader: Reader) -> list[UserLimit]:
