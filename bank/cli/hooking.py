@@ -1,0 +1,125 @@
+"""hooks -- what Slurm calls at a job's submission, start and end.
+
+Usage:
+  slurm_bank.py hooks install [--dry-run] [--json]
+  slurm_bank.py hooks show [--json]
+  slurm_bank.py hooks remove [--dry-run] [--json]
+  slurm_bank.py hooks -h | --help
+
+  install  put the hooks beside slurm.conf, or bring them up to date with the settings, and say
+           which lines slurm.conf needs; slurm.conf itself is not touched
+  show     what is installed, what the controller runs with, what was decided
+  remove   let them refuse nothing more, say which lines must go, and once they have gone take the
+           hooks away; a job_submit.lua of the site's own is given back as it was
+
+Run them as root on the machine of slurmctld. HOOKS = 'report' in the settings is the way to try
+them: they refuse nothing and say what they would have refused.
+
+Options:
+  --dry-run  say what would be done, do nothing
+  --json     print JSON, for programs
+  -h --help  print this
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from docopt import DocoptExit, docopt
+
+from bank.cli.output import print_json, print_line
+from bank.errors import UsageError
+from bank.operations.bank import Bank
+
+_OPTIONS = ("--dry-run", "--json", "--help")
+
+
+def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
+    """Run one command of the group.
+
+    Args:
+        make_bank: reads the settings; help needs none.
+        argv: from the word "hooks" on.
+
+    Raises:
+        BankError: it is not understood, or cannot be done.
+    """
+    arguments = _read(argv)
+    if arguments["--help"]:
+        print_line((__doc__ or "").strip())
+        return 0
+    from bank.operations import hook_files
+
+    bank = make_bank()
+    dry_run = bool(arguments["--dry-run"])
+    if arguments["install"]:
+        told, print_told = hook_files.install(bank, dry_run=dry_run), _installed
+    elif arguments["remove"]:
+        told, print_told = hook_files.remove(bank, dry_run=dry_run), _removed
+    else:
+        told, print_told = hook_files.show(bank), _shown
+    if arguments["--json"]:
+        print_json(told)
+    else:
+        print_told(told)
+    return 0
+
+
+def _read(argv: Sequence[str]) -> Mapping[str, Any]:
+    for word in argv:
+        # docopt takes --dry for --dry-run, until a new option changes what it means.
+        if word.startswith("--") and word not in _OPTIONS:
+            raise UsageError(f"{word} is not an option; known are {', '.join(_OPTIONS)}")
+    try:
+        found: Mapping[str, Any] = docopt(__doc__ or "", list(argv), default_help=False)
+    except DocoptExit as error:
+        raise UsageError("not understood; 'slurm_bank.py hooks --help' says how it goes") from error
+    return found
+
+
+def _installed(told: Mapping[str, Any]) -> None:
+    for line in told["done"] or ["the hooks are as they should be"]:
+        print_line(line)
+    if not told["lines"]:
+        print_line("the controller runs with them")
+        return
+    print_line(f"{told['slurm_conf']} needs, in place of what it says of these:")
+    _print_lines(told)
+    print_line("then 'scontrol reconfigure', and 'slurm_bank.py hooks show'")
+
+
+def _removed(told: Mapping[str, Any]) -> None:
+    for line in told["done"]:
+        print_line(line)
+    if told["lines"]:
+        print_line(f"the controller still runs with them: let {told['slurm_conf']} say")
+        _print_lines(told)
+        print_line("(a line with nothing behind the = is to be taken out), then 'scontrol")
+        print_line("reconfigure', and 'slurm_bank.py hooks remove' once more")
+    elif not told["done"]:
+        print_line("there are no hooks to remove")
+
+
+def _print_lines(told: Mapping[str, Any]) -> None:
+    for line in told["lines"]:
+        print_line(f"  {line}")
+
+
+def _shown(told: Mapping[str, Any]) -> None:
+    for path, state in told["files"].items():
+        print_line(f"{path}: {state}")
+    if told["site_script"]:
+        print_line(f"{told['site_script']}: the site's own, called first")
+    if told["installed"]:
+        mode = told["installed"].get("mode")
+        print_line(f"mode: {mode}, FAIL_OPEN {told['installed'].get('fail_open')}")
+        if not told["is_as_set"]:
+            print_line("the settings have changed since: run 'hooks install'")
+    if told["runs_with"]:
+        print_line("the controller runs with them")
+    else:
+        print_line("the controller does not run with them: slurm.conf needs")
+        _print_lines(told)
+    print_line(f"service: {told['service']}")
+    for what, count in told["decisions"].items():
+        print_line(f"  {what}: {count}")
+    print_line(f"spool: {told['spool_waiting']} waiting, {told['spool_broken']} broken")
