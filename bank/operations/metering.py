@@ -76,7 +76,7 @@ def read_meters(bank: Bank, cluster: Cluster, *, dry_run: bool = False) -> Resul
     turned = Turned([], {})
     for _ in range(_TRIES):
         with reading(bank.database) as reader:
-            known = _known(reader, cluster.name)
+            known = find_known(reader, cluster.name)
         observed = observe(bank, cluster)
         refuse_changed(bank, cluster)
         refuse_other_source(bank, cluster, known.state)
@@ -130,7 +130,7 @@ def book_rehearsed(
     """
     turn(bank, writer, names, at=result.state.asked_at)
     try:
-        _write_slice(bank, writer, cluster, result.known, result.plan, names)
+        write_slice(bank, writer, cluster, result.known, result.plan, names)
     except Overlap as error:
         raise Busy(f"others have booked readings of cluster {cluster.name}: try again") from error
 
@@ -171,7 +171,8 @@ def observe(bank: Bank, cluster: Cluster) -> Observed:
     return Observed(slurm, asked_at, bank.clock())
 
 
-def _known(reader: Reader, cluster: str) -> Known:
+def find_known(reader: Reader, cluster: str) -> Known:
+    """Return what is on record of a cluster before Slurm is asked."""
     places, seen = meters.find_places(reader, cluster), usage_sources.find_seen(reader, cluster)
     return Known(
         accounts.find_all(reader),
@@ -191,16 +192,21 @@ def _write(bank: Bank, cluster: Cluster, known: Known, plan: Plan) -> dict[str, 
     heads: dict[str, str] = {}
     for some in slices(sorted({*plan.readings, *plan.places, *plan.forgotten})):
         with writing(bank.database) as writer:
-            heads.update(_write_slice(bank, writer, cluster, known, plan, some))
+            heads.update(write_slice(bank, writer, cluster, known, plan, some))
     if plan.is_news:
         with writing(bank.database) as writer:
             meters.write_cluster(writer, cluster.name, plan.state)
     return heads
 
 
-def _write_slice(
+def write_slice(
     bank: Bank, writer: Writer, cluster: Cluster, known: Known, plan: Plan, names: Sequence[str]
 ) -> dict[str, str]:
+    """Write what a plan says of some accounts; return the newest digests of their entries.
+
+    Raises:
+        Overlap: somebody else has booked a reading since.
+    """
     places = [plan.places[name] for name in names if name in plan.places]
     accounts.ensure(writer, [*names, *(place.parent for place in places if place.parent)])
     first_seen = _write_places(bank, writer, cluster, known, places)
