@@ -103,7 +103,9 @@ class Hooked:
     def install(self) -> None:
         """Install the hooks, and let the controller run with the lines that they say."""
         lines = self.told("hooks", "install")["lines"]
-        self.lab.reconfigure(**dict(line.split("=", 1) for line in lines))
+        if lines:
+            added = dict(line.split("=", 1) for line in lines)
+            self.lab.reconfigure(**{**self.lab.record.overrides, **added})
 
     def sbatch(self, account: str, *options: str, minutes: int = 10) -> int:
         """Submit a job that sleeps; return its number."""
