@@ -74,6 +74,11 @@ def test_demo_shows_the_main_job_on_a_real_cluster_and_leaves_nothing(demo_home:
         "  [ok] chem: the old check and the first pass do the same (hold)",
         "  [ok] a top-up ends the hold that the predecessor set",
         "  [ok] and not the one that somebody else did",
+        "  [ok] jobs charge the cluster",
+        "  [ok] a job that cannot be paid for is refused, with the numbers",
+        "  [ok] the second is held at its start, and says why",
+        "  [ok] a top-up lets it go, and it has run",
+        "  [ok] nothing of the hooks is left",
     ):
         assert line in said.splitlines(), said
     assert "AssocGrpCPUMinutesLimit" in said

@@ -43,6 +43,7 @@ def release_held_jobs(bank: Bank, cluster: Cluster, seen: Look) -> list[str]:
             held_jobs.forget(writer, gone)
     released = [one.job_id for one, can in zip(held, payable, strict=True) if can]
     for job_id in released:
+        run(bank.slurm, scontrol.start_now_arguments(cluster.on, job_id))
         run(bank.slurm, scontrol.release_arguments(cluster.on, job_id))
     if not released:
         return []

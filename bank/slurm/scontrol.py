@@ -39,6 +39,15 @@ def release_arguments(cluster: str | None, job_id: int) -> list[str]:
     return ["scontrol", *on(cluster), "release", str(job_id)]
 
 
+def start_now_arguments(cluster: str | None, job_id: int) -> list[str]:
+    """Build the command that lets a requeued job start at once; `cluster` None is the local one.
+
+    The controller does not look at a requeued job for two minutes, because nodes may still know its
+    last run; of one that its prolog sent back no node was ever told (Slurm 22.05).
+    """
+    return ["scontrol", *on(cluster), "update", f"jobid={job_id}", "starttime=now"]
+
+
 def config_arguments(cluster: str | None) -> list[str]:
     """Build the question for the configuration; `cluster` None is the local one."""
     return ["scontrol", *on(cluster), "show", "config"]

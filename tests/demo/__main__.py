@@ -20,6 +20,7 @@ from typing import NoReturn
 import docopt
 
 from tests.demo import days, department
+from tests.demo.jobs import charge_by_jobs
 from tests.demo.moving_in import move_in, use_some
 from tests.demo.story import ROOT, USER, Demo, Differs, say, tell, title, write_settings
 from tests.lab import Lab, LabError, Missing, layout
@@ -85,6 +86,7 @@ def run(*, keep: bool) -> int:
             print(f"  export {name}={demo.environment[name]}")
         tell(demo)
         moving = tell_whole_bank(demo)
+        charge_by_jobs(demo)
         move_in(demo, moving)
     title(f"All of it happened as said, in {time.monotonic() - began:.0f} s")
     if keep:

@@ -58,7 +58,7 @@ def move_in(demo: Demo, jobs: list[int]) -> None:
         demo: where.
         jobs: what `use_some` has submitted.
     """
-    title("14. A database of the predecessor is taken over, with holds in force")
+    title("17. A database of the predecessor is taken over, with holds in force")
     wait_until_used(demo, jobs)
     raw = {name: demo.lab.raw_usage(name) for name in ACCOUNTS}
     database = leave_old_database(demo, raw)
