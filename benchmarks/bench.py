@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 from bank.slurm import assoc_mgr
 from benchmarks import million
-from benchmarks.measure import Action, both, compare, machine, peak, process
+from benchmarks.hooks import hooks
+from benchmarks.measure import Action, Row, both, compare, machine, peak, process
 from tests.lab import JOB_USERS, Lab
 from tests.predecessor.old_file import make_old_database, old_row
 
@@ -33,28 +33,6 @@ _LONGEST_LOOK_SECONDS = 0.15
 MILLION = "million.db"
 _MOST_MEGABYTES = 300
 NATIVE_LIMIT = "GrpTRESMins=billing"
-
-
-class Row(NamedTuple):
-    """One line of the table.
-
-    Attributes:
-        what: what was timed.
-        milliseconds: its median.
-        against: what it was timed against.
-        against_milliseconds: the median of that.
-        ratio: median of the ratios, pair by pair.
-        allowed: what the ratio should not be above, in words; "" where nothing is promised.
-        unit: of the two figures, where they are not milliseconds.
-    """
-
-    what: str
-    milliseconds: float
-    against: str
-    against_milliseconds: float
-    ratio: float
-    allowed: str
-    unit: str = ""
 
 
 class Bench:
@@ -386,7 +364,7 @@ def document(rows: Sequence[Row]) -> str:
 
 `scripts/bench` starts two private clusters, one with 1,000 accounts and one with 10,000, each
 account with a user, then a small one where each message to slurmdbd is delayed as on a site's
-network, and prints this table; `scripts/bench --write` keeps it here. Two commands are
+network, then two of which one has the hooks, and prints this table; `scripts/bench --write` keeps it here. Two commands are
 timed in turn, as whole processes; a figure is the median, a ratio the median of the ratios pair by
 pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
 
@@ -419,6 +397,7 @@ def main(argv: Sequence[str]) -> int:
         some = [f"lim{number:05d}" for number in range(OLD_WAY)]
         plain.lab.make_accounts(some)
         rows += limits(plain, some, "each message delayed by 43 ms", "0.25")
+    rows += hooks()
     sys.stdout.write(table(rows) + "\n")
     if "--write" in argv:
         DOCUMENT.write_text(document(rows))

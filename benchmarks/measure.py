@@ -26,6 +26,28 @@ class Compared(NamedTuple):
     ratio: float
 
 
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        what: what was timed.
+        milliseconds: its median.
+        against: what it was timed against.
+        against_milliseconds: the median of that.
+        ratio: median of the ratios, pair by pair.
+        allowed: what the ratio should not be above, in words; "" where nothing is promised.
+        unit: of the two figures, where they are not milliseconds.
+    """
+
+    what: str
+    milliseconds: float
+    against: str
+    against_milliseconds: float
+    ratio: float
+    allowed: str
+    unit: str = ""
+
+
 def process(argv: Sequence[str], environment: dict[str, str]) -> Action:
     """Return what runs one command to its end; a status that is not 0 is an error."""
 
@@ -80,7 +102,7 @@ def compare(action: Action, against: Action, runs: int) -> Compared:
     """Time two things in turn, after one run of each that is not counted."""
     action()
     against()
-    pairs = [(_seconds(action), _seconds(against)) for _ in range(runs)]
+    pairs = [(seconds_of(action), seconds_of(against)) for _ in range(runs)]
     return Compared(
         statistics.median(one for one, _ in pairs),
         statistics.median(other for _, other in pairs),
@@ -88,7 +110,8 @@ def compare(action: Action, against: Action, runs: int) -> Compared:
     )
 
 
-def _seconds(action: Action) -> float:
+def seconds_of(action: Action) -> float:
+    """Return how long something takes."""
     begun = time.perf_counter()
     action()
     return time.perf_counter() - begun

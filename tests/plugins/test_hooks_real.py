@@ -281,7 +281,7 @@ def test_sites_own_scripts_go_on_being_called_and_come_back_when_the_hooks_go(
     # The site's script makes it longer, and that is what is asked about.
     assert "this job may cost up to 200.0 SUs" in refusal(hooked, "-n2")
     job = hooked.sbatch("test1")
-    hooked.lab.wait_for(lambda: (started / str(job)).exists(), "the site's prolog")
+    hooked.lab.wait_for((started / str(job)).exists, "the site's prolog")
 
     lines = hooked.told("hooks", "remove")["lines"]
     assert lines == [f"PrologSlurmctld={prolog}"]
