@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from starlette.requests import Request
 
-from bank.errors import BankError
+from bank.errors import BankError, NotKnown
+from bank.http.callers import caller_of
 from bank.http.door import door_of
 from bank.http.problems import problem
 from bank.operations.readiness import refuse_unusable
@@ -33,5 +34,14 @@ async def ready(request: Request) -> Response:
         door.bank.warn(f"not ready: {error}")
         wrong.append("the books cannot be used")
     if wrong:
-        return problem(503, "not_ready", "; ".join(wrong))
+        # Why is for those who run it: it names files and commands.
+        detail = "; ".join(wrong) if _runs_it(request) else "its log says why, to those who run it"
+        return problem(503, "not_ready", detail)
     return PlainTextResponse("ready\n")
+
+
+def _runs_it(request: Request) -> bool:
+    try:
+        return caller_of(request).scope == "all"
+    except NotKnown:
+        return False

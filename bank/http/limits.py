@@ -18,16 +18,9 @@ _NO_ROUTE = "none"
 class Limits:
     """Reads each body whole before its route is asked, and counts what was answered."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        most_body_bytes: int = MOST_BODY_BYTES,
-        body_seconds: float = BODY_SECONDS,
-    ) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         """Wrap an application."""
         self._app = app
-        self._most_body_bytes = most_body_bytes
-        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -46,7 +39,7 @@ class Limits:
 
         try:
             try:
-                async with asyncio.timeout(self._body_seconds):
+                async with asyncio.timeout(BODY_SECONDS):
                     body = await self._body(scope, receive)
             except ClientDisconnect:
                 return
@@ -54,7 +47,7 @@ class Limits:
                 await self._refuse(door, 408, "too_slow", "the body did not come in time", answer)
                 return
             if body is None:
-                most = f"a body may have {self._most_body_bytes} bytes"
+                most = f"a body may have {MOST_BODY_BYTES} bytes"
                 await self._refuse(door, 413, "too_large", most, answer)
                 return
             await self._app(scope, _given(body, receive), answer)
@@ -66,7 +59,7 @@ class Limits:
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the body of a request, None where it is too large."""
         for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._most_body_bytes:
+            if name == b"content-length" and int(value) > MOST_BODY_BYTES:
                 return None
         parts: list[bytes] = []
         size = 0
@@ -78,7 +71,7 @@ class Limits:
                 raise ClientDisconnect
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > self._most_body_bytes:
+            if size > MOST_BODY_BYTES:
                 return None
             more = message.get("more_body", False)
         return b"".join(parts)

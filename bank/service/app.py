@@ -1,6 +1,7 @@
 """The application: the routes of all parts, and what they share."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any, TypedDict
@@ -23,6 +24,7 @@ from bank.service.committing import Committing
 from bank.service.keeping import keep_jobs
 from bank.service.trust import find_trusted, learn_slurm_user
 
+Part = Callable[[Door], Coroutine[Any, Any, None]]
 # Plain routes, asked thousands of times a second: looked at before all others.
 HOT_ROUTES: tuple[BaseRoute, ...] = (*hooks.ROUTES, *liens.HOT_ROUTES, *mybrc.ROUTES)
 ROUTERS: tuple[APIRouter, ...] = (
@@ -33,16 +35,27 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
 )
 # What goes on beside the answering; each is cancelled when the service stops.
-BACKGROUND: tuple[Callable[[Door], Coroutine[Any, Any, None]], ...] = (
+BACKGROUND: tuple[Part, ...] = (
     learn_slurm_user,
     hooks.keep_shape,
     keep_jobs,
 )
 _ORDINARY = 4
+_log = logging.getLogger("slurm_bank")
 
 
 class _State(TypedDict):
     door: Door
+
+
+async def _beside(part: Part, door: Door) -> None:
+    """Run what goes on beside; where it breaks, the rest goes on, and readiness says so."""
+    try:
+        await part(door)
+    except Exception:  # noqa: BLE001 - one part that breaks must not stop the answering
+        name = part.__name__
+        _log.exception("%s has ended", name)
+        door.readiness[name] = lambda: f"{name} has ended, see the log"
 
 
 def make_app(bank: Bank) -> FastAPI:
@@ -57,7 +70,7 @@ def make_app(bank: Bank) -> FastAPI:
             few, shape = CapacityLimiter(_ORDINARY), ShapeCache(bank)
             door = Door(bank, commits, known, counts, find_trusted(), {}, few, shape)
             commits.start()
-            beside = [asyncio.create_task(one(door)) for one in BACKGROUND]
+            beside = [asyncio.create_task(_beside(one, door)) for one in BACKGROUND]
             try:
                 yield {"door": door}
             finally:
