@@ -202,11 +202,15 @@ _COMPARE_ALL = "UPDATE cluster SET controller_started = ''"
 
 def _replace(connection: sqlite3.Connection, database: Database) -> None:
     has_passed = connection.execute("SELECT 1 FROM main.cluster").fetchone() is not None
+    # A token that was revoked since must not be good again.
+    has_tokens = connection.execute("SELECT 1 FROM main.token").fetchone() is not None
     # A database that has never read a cluster knows nothing of what is in force there.
     in_force = {
         table: connection.execute(f"SELECT * FROM main.{table}").fetchall()
-        # A token that was revoked since must not be good again.
-        for table in (("slurm_limit", "usage_reset", "notice", "token") if has_passed else ())
+        for table in (
+            *(("slurm_limit", "usage_reset", "notice") if has_passed else ()),
+            *(("token",) if has_tokens else ()),
+        )
     }
     for kind, name in connection.execute(
         "SELECT type, name FROM main.sqlite_master WHERE type IN ('view', 'table')"

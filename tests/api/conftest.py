@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.service.conftest import make_books
 from tests.serving import Got, Service, ask
 
 Asking = Callable[..., Got]
+NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,8 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def with_token(service: Service, request: pytest.FixtureRequest) -> Asking:
+def with_token(service: Service) -> Asking:
     """Ask over the network with a new token: scope, accounts, method, path, body."""
-    name = request.node.name.lower().replace("[", ".").replace("]", "")[-50:].lstrip("._-")
     made: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def call(
@@ -40,7 +41,7 @@ def with_token(service: Service, request: pytest.FixtureRequest) -> Asking:
     ) -> Got:
         key = (scope, accounts)
         if key not in made:
-            told = tokens.create(service.bank, f"{name}.{len(made)}", scope, accounts)
+            told = tokens.create(service.bank, f"t-{next(NUMBERS)}", scope, accounts)
             made[key] = told["token"]
         sent = {"Authorization": f"Bearer {made[key]}", **headers}
         return ask(service.port, method, path, body, sent)
