@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from bank.api.answers import looked, refusals
-from bank.api.models import Accounts, AccountState, Events, Statement
-from bank.errors import NotPermitted
+from bank.api.models import NAME, Accounts, AccountState, Events, Statement
+from bank.errors import InputError, NotPermitted, Refusal
 from bank.http.callers import Asking, Caller
 from bank.ledger.names import account_name
 from bank.operations.history import history
@@ -16,14 +16,11 @@ from bank.operations.looking import balance
 from bank.operations.statement import statement
 
 _MOST_ENTRIES = 1000
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
-router = APIRouter(prefix="/v1/accounts", tags=["accounts"], responses=refusals(404))
+router = APIRouter(prefix="/v1/accounts", tags=["accounts"], responses=refusals(404, 409))
 
-Name = Annotated[str, Path(description="a Slurm account", max_length=255, examples=["physics"])]
-Day = Annotated[
-    str | None,
-    Query(description="a day such as 2027-01-31, or a time; with Z at its end in UTC"),
-]
+Name = Annotated[str, Path(description="a Slurm account", pattern=NAME, examples=["physics"])]
 
 
 @router.get("", response_model=Accounts)
@@ -61,13 +58,21 @@ async def show_statement(
     request: Request,
     caller: Asking,
     account: Name,
-    start: Annotated[Day, Query(alias="from")] = None,
-    end: Annotated[Day, Query(alias="to")] = None,
+    start: Annotated[
+        str | None, Query(alias="from", pattern=_DAY, description="its first day")
+    ] = None,
+    end: Annotated[
+        str | None, Query(alias="to", pattern=_DAY, description="the first that is not of it")
+    ] = None,
     itemized: Annotated[bool, Query(description="each entry by itself, not sums")] = False,  # noqa: FBT002
 ) -> JSONResponse:
     """Return what an account had, what was booked, and what it has."""
     look = partial(statement, since=start, until=end, is_itemized=itemized)
-    return JSONResponse(await looked(request, caller, look, _seen(caller, account)))
+    name = _seen(caller, account)
+    try:
+        return JSONResponse(await looked(request, caller, look, name))
+    except InputError as error:
+        raise Refusal("not_a_span", str(error)) from error
 
 
 def _seen(caller: Caller, text: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import secrets
+from fractions import Fraction
 from functools import partial
 from itertools import count
 from typing import Annotated, Any, Literal
@@ -12,15 +13,16 @@ from fastapi.responses import JSONResponse
 from starlette.routing import Route
 
 from bank.api.answers import looked, read_body, refusals
-from bank.api.models import LienRequest, Liens, LienState, Placed
+from bank.api.models import NAME, LienRequest, Liens, LienState, Placed
 from bank.errors import InputError, Refusal
 from bank.http.callers import Asking, Caller, caller_of
 from bank.http.door import door_of
-from bank.ledger.amounts import MAX_SU, format_known_su, format_su, parse_su
+from bank.ledger.amounts import BILLING_SECONDS_PER_SU, MAX_SU, format_known_su, format_su
 from bank.ledger.names import account_name, user_name
 from bank.operations import liens as acts
 from bank.operations.liens import Answer, Ending, Wanted
 from bank.operations.shown_liens import describe_lien, show_lien, show_liens
+from bank.policy.prices import at_most
 
 _MICROSECONDS = 1_000_000
 # No secret, but like no other ever. One from the system's source each time would take longer than
@@ -88,12 +90,12 @@ HOT_ROUTES = (Route(router.prefix, place_lien, methods=["POST"]),)
 
 
 def _wanted(request: Request, caller: Caller, asked: LienRequest, key: str | None) -> Wanted:
-    cost_of_one = parse_su(asked.cost_su)
-    at_once = asked.tasks if asked.at_once is None else asked.at_once
-    if cost_of_one * at_once > parse_su(str(MAX_SU - 1)):
-        raise InputError(f"all tasks together cost too much: less than {MAX_SU:,} SUs are allowed")
-    if at_once > asked.tasks or (asked.is_array and asked.job is None):
-        raise InputError("at_once is at most tasks, and is_array goes with the number of a job")
+    cost_of_one = at_most(Fraction(asked.cost_su) * BILLING_SECONDS_PER_SU)
+    at_once = min(asked.at_once or asked.tasks, asked.tasks)
+    if cost_of_one * at_once >= MAX_SU * BILLING_SECONDS_PER_SU:
+        raise Refusal(
+            "too_much", f"all tasks together may cost less than {MAX_SU:,} SUs: ask for fewer"
+        )
     now = door_of(request).bank.clock()
     return Wanted(
         cluster=asked.cluster,
@@ -104,7 +106,7 @@ def _wanted(request: Request, caller: Caller, asked: LienRequest, key: str | Non
         tasks=asked.tasks,
         at_once=at_once,
         job_id=asked.job,
-        is_array=asked.is_array,
+        is_array=asked.is_array and asked.job is not None,
         expires_at=now + asked.expires_in_seconds * _MICROSECONDS if asked.job is None else None,
         placed_by="api",
         actor=caller.name,
@@ -123,7 +125,7 @@ def _token(caller: Caller, key: str | None) -> str:
 async def list_liens(
     request: Request,
     caller: Asking,
-    account: Annotated[str | None, Query(max_length=255)] = None,
+    account: Annotated[str | None, Query(pattern=NAME)] = None,
     ended: Annotated[bool, Query(description="the newest, also those that ended")] = False,  # noqa: FBT002
 ) -> JSONResponse:
     """Return the liens that are open, oldest first, or the newest of all, newest first."""

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from bank.ledger.amounts import MAX_SU
 
 # One name, as Slurm's commands can be given it without misreading it.
-_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.@+\-]{0,254}$"
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.@+\-]{0,254}$"
 _TEXT = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-Name = Annotated[str, StringConstraints(pattern=_NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 Text = Annotated[str, StringConstraints(pattern=_TEXT, max_length=500)]
 # As many tasks as Slurm's largest MaxArraySize lets an array have.
 _MOST_TASKS = 4_000_001
@@ -153,7 +153,7 @@ class LienRequest(_Exact):
         description="for how many tasks something is set aside at a time; all, if not given",
     )
     job: int | None = Field(default=None, ge=1, le=_LARGEST_JOB_ID, description="Slurm's number")
-    is_array: bool = Field(default=False, description="whether that is the number of a whole array")
+    is_array: bool = Field(default=False, description="whether job is that of a whole array")
     expires_in_seconds: int = Field(
         default=_DAY_SECONDS,
         ge=1,

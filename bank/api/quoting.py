@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from bank.api.answers import looked, refusals
 from bank.api.models import Quote, QuoteRequest
-from bank.errors import InputError, NotPermitted
+from bank.errors import InputError, NotPermitted, Refusal, UsageError
 from bank.http.callers import Asking
 from bank.operations.bank import Bank, user_name
 from bank.operations.quote import quote
@@ -15,7 +15,7 @@ from bank.operations.quote import quote
 # What stands for the script among the words of sbatch.
 _SCRIPT = "script"
 
-router = APIRouter(prefix="/v1/quote", tags=["quote"], responses=refusals(409, 502, 504))
+router = APIRouter(prefix="/v1/quote", tags=["quote"], responses=refusals(404, 409, 502, 504))
 
 
 @router.post("", response_model=Quote)
@@ -39,4 +39,7 @@ def _quoted(bank: Bank, asked: QuoteRequest, uid: int | None) -> dict[str, Any]:
             raise InputError("give the text of the batch script under 'script'")
         return asked.script
 
-    return quote(bank._replace(actor=user), words, {}, script)
+    try:
+        return quote(bank._replace(actor=user), words, {}, script)
+    except (UsageError, InputError) as error:
+        raise Refusal("not_a_job", str(error)) from error

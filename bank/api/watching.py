@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from starlette.requests import Request
 
+from bank.api.answers import refusals
 from bank.errors import BankError, NotKnown
 from bank.http.callers import caller_of
 from bank.http.door import door_of
@@ -21,7 +22,7 @@ async def health() -> PlainTextResponse:
     return PlainTextResponse("alive\n")
 
 
-@router.get("/ready", response_class=PlainTextResponse)
+@router.get("/ready", response_class=PlainTextResponse, responses=refusals())
 async def ready(request: Request) -> Response:
     """Say whether it can do its work: the books, the committing thread, looks at Slurm."""
     door = door_of(request)

@@ -122,7 +122,16 @@ async def _http(request: Request, error: Exception) -> Response:
     code = _CODES.get(error.status_code, "refused")
     door_of(request).counts.refusals.labels(code).inc()
     headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
     return problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request, by_route: str) -> str:
+    """Return what may be asked of a path, by all the routes that share it."""
+    path = getattr(request.scope.get("route"), "path", request.scope["path"])
+    described = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(sorted(method.upper() for method in described)) or by_route
 
 
 async def _fault(request: Request, error: Exception) -> Response:

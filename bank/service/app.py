@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from bank import __version__
 from bank.api import accounts, liens, metrics, mybrc, quoting, watching
+from bank.api.description import describing
 from bank.http.counts import make_counts
 from bank.http.door import Door
 from bank.http.limits import Limits
@@ -93,6 +94,7 @@ def make_app(bank: Bank) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = describing(app)  # type: ignore[method-assign]
     handle(app)
     app.add_middleware(Limits)
     return app
