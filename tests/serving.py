@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from bank.operations.bank import Bank
 from bank.settings import load
 from bank.store.connect import reading
+from tests.children import in_child, status_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = "fake"
@@ -129,6 +131,24 @@ class Service:
         """Ask over the Unix socket; _ in the name of a header is -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return ask(self.socket, method, path, body, named)
+
+    def ask_as(self, uid: int, method: str, path: str, body: Any = None) -> Got:  # noqa: ANN401
+        """Ask over the Unix socket as another user of this machine."""
+        reads, writes = os.pipe()
+
+        def work() -> None:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            got = self.ask(method, path, body)
+            os.write(writes, pickle.dumps(tuple(got)))
+
+        child = in_child(work)
+        os.close(writes)
+        with os.fdopen(reads, "rb") as said:
+            found = said.read()
+        assert status_of(child) == 0
+        return Got(*pickle.loads(found))  # noqa: S301 -- from our own child
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Send a signal and wait for the end; return how it ended."""

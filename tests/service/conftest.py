@@ -23,8 +23,8 @@ def free_port() -> int:
         return port
 
 
-def make_books(directory: Path, *, su: int) -> Path:
-    """Open the accounts dept and proj below it, whose jobs are charged one by one."""
+def write_settings(directory: Path) -> Path:
+    """Write settings by which everything is in one directory, and jobs are charged one by one."""
     settings = directory / "settings.py"
     settings.write_text(
         f"DATABASE = '{directory}/bank.db'\nLOGFILE = '{directory}/bank.log'\n"
@@ -34,6 +34,12 @@ def make_books(directory: Path, *, su: int) -> Path:
         "USAGE_SOURCE = 'jobs'\nSLURM_BIN = '/nowhere'\n"
     )
     settings.chmod(0o600)
+    return settings
+
+
+def make_books(directory: Path, *, su: int) -> Path:
+    """Open the accounts dept and proj below it; return the settings."""
+    settings = write_settings(directory)
     with pytest.MonkeyPatch.context() as patch:
         fake = take_over(patch)
         fake.add_account("dept")
