@@ -127,8 +127,8 @@ class Kept:
     """A connection that stays open between transactions, for one thread of a program that stays up.
 
     Opening one, and closing the last one, which empties the write-ahead log, take longer than most
-    of what is done in between. What fails closes it, and the next use opens it again; so does a
-    database that was put in the place of the one that is open.
+    of what is done in between. A database that was put in the place of the one that is open is
+    opened instead.
     """
 
     def __init__(self, database: Database, *, busy_seconds: float) -> None:
@@ -181,8 +181,17 @@ class Kept:
             try:
                 yield self._connection
             except BaseException:
-                self.close()
+                self._roll_back(self._connection)
                 raise
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        # It stays open: closing the last one takes away what readers need, and on a full disk they
+        # could not make it anew.
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self.close()
 
 
 def is_there(database: Database) -> bool:

@@ -1,6 +1,7 @@
 """However the service ends, what it answered is on the disk, and what it took is answered."""
 
 import http.client
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -75,3 +76,21 @@ def test_after_a_kill_the_socket_is_taken_over(service: Service) -> None:
     service.kill()
     assert service.socket.exists()
     assert service.start().ask("GET", "/health").status == 200
+
+
+def test_a_full_disk_refuses_and_is_got_over(service: Service) -> None:
+    """As with a full disk, no file can grow: nothing is answered that is not there."""
+    assert service.process is not None
+    answered = {service.ask("POST", "/v1/liens", lien()).json["lien"]["token"]}
+    grown = service.settings.with_name("bank.db-wal").stat().st_size
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (grown, resource.RLIM_INFINITY))
+    got = service.ask("POST", "/v1/liens", lien())
+    assert (got.status, got.json["type"]) == (503, "store_failed")
+    assert got.headers["retry-after"] == "1"
+    assert "bank.db" not in got.json["detail"]
+    assert "bank.db" in service.said.read_text()
+    assert service.ask("GET", "/v1/accounts/proj").status == 200, service.said.read_text()
+    no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, no_limit)
+    answered.add(service.ask("POST", "/v1/liens", lien()).json["lien"]["token"])
+    assert service.tokens_in_books() == answered
