@@ -1,6 +1,7 @@
 """The hooks on a real cluster: what the bank says is what Slurm does."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,13 @@ def held_job(hooked: Hooked) -> int:
     return held
 
 
+def start_now(hooked: Hooked, job: int) -> None:
+    """Let a job start as soon as it may; Slurm lets those that were requeued wait two minutes."""
+    hooked.lab.wait_for_reason(job, "BeginTime")
+    hooked.lab.run("scontrol", "update", f"jobid={job}", "starttime=now")
+    hooked.lab.wait_for_state(job, {"RUNNING"})
+
+
 def test_job_that_cannot_be_paid_for_when_it_starts_is_held_and_runs_after_a_top_up(
     hooked: Hooked,
 ) -> None:
@@ -144,8 +152,7 @@ def test_job_that_cannot_be_paid_for_when_it_starts_is_held_and_runs_after_a_top
     assert "held by the bank: this job may cost up to 60.0 SUs" in comment
     assert "account test1 has 40.0 available" in comment
     movements.add(hooked.branch.bank, Command("add", "test1", 100 * SU))
-    hooked.lab.run("scontrol", "release", str(held))
-    hooked.lab.wait_for_state(held, {"RUNNING"}, timeout=60)
+    start_now(hooked, held)
     assert [lien.job_id for lien in hooked.liens()].count(held) == 1
     assert sum(lien.amount for lien in hooked.liens()) == 120 * SU
 
@@ -162,9 +169,7 @@ def test_job_that_is_requeued_keeps_one_lien(hooked: Hooked) -> None:
     job = hooked.sbatch("test1", minutes=60 * HOUR)
     hooked.lab.wait_for_state(job, {"RUNNING"})
     hooked.lab.run("scontrol", "requeue", str(job))
-    hooked.lab.wait_for(lambda: hooked.lab.job(job)["Restarts"] == "1", "the requeue")
-    hooked.lab.run("scontrol", "update", f"jobid={job}", "starttime=now")
-    hooked.lab.wait_for_state(job, {"RUNNING"}, timeout=150)
+    start_now(hooked, job)
     assert [(lien.job_id, lien.state, lien.amount // SU) for lien in hooked.liens()] == [
         (job, "bound", 60)
     ]
@@ -183,31 +188,28 @@ def test_array_that_was_paid_for_at_submission_starts_without_being_paid_for_aga
     assert hooked.held() == []
 
 
-def test_interactive_job_that_cannot_be_paid_for_runs_or_is_killed_as_the_site_says(
+def interactive(hooked: Hooked) -> str:
+    """Return what an interactive job prints whose account is empty before it starts."""
+    command = ("srun", "-Atest1", "-n4", f"-t{20 * HOUR}", "--begin=now+3", "-Q", "echo", "runs")
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(hooked.lab.run, *command, user=ADA, check=False)
+        hooked.lab.wait_for(lambda: hooked.lab.run("squeue", "-h", "-tPD"), "it to be submitted")
+        movements.withdraw(hooked.branch.bank, Command("withdraw", "test1", 100 * SU))
+        return found.result()
+
+
+def test_interactive_job_that_cannot_be_paid_for_runs_and_is_set_aside_for(hooked: Hooked) -> None:
+    assert interactive(hooked).count("runs") == 4
+    assert [lien.cost_of_one // SU for lien in hooked.liens()] == [80]
+
+
+def test_interactive_job_that_cannot_be_paid_for_is_killed_where_the_site_says_so(
     hooked: Hooked,
 ) -> None:
-    # Whoever is away when it is submitted is asked when it starts.
-    def interactive() -> str:
-        command = ("srun", "-Atest1", "-n4", f"-t{60 * HOUR}", "-Q", "echo", "it", "runs")
-        script = hooked.etc / "job_submit.lua"
-        text = script.read_text()
-        script.write_text(
-            "function slurm_job_submit() return 0 end\n"
-            "function slurm_job_modify() return 0 end\nreturn 0\n"
-        )
-        try:
-            hooked.lab.wait_for(lambda: time.time() > script.stat().st_mtime + 1, "a second")
-            return hooked.lab.run(*command, user=ADA, check=False)
-        finally:
-            script.write_text(text)
-
-    assert interactive().count("it runs") == 4
-    assert [lien.amount // SU for lien in hooked.liens()] == [240]
-    hooked.stop()
-    hooked.set(start_refusal="kill")
-    hooked.serve()
-    assert interactive() == ""
-    assert len(hooked.liens()) == 1
+    reinstall(hooked, start_refusal="kill")
+    assert interactive(hooked) == ""
+    assert hooked.liens() == []
+    assert hooked.held() == []
 
 
 def test_report_only_refuses_nothing_and_says_what_it_would_have(hooked: Hooked) -> None:
