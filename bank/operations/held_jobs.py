@@ -10,6 +10,9 @@ from bank.slurm.command import run
 from bank.store import held_jobs
 from bank.store.connect import reading, writing
 
+# The controller is told to hold a job after that is on record; a busy one takes its time.
+_BEING_HELD_MICROSECONDS = 60_000_000
+
 
 def release_held_jobs(bank: Bank, cluster: Cluster, seen: Look) -> list[str]:
     """Release the jobs of a cluster that the bank holds and that can be paid for now.
@@ -37,7 +40,8 @@ def release_held_jobs(bank: Bank, cluster: Cluster, seen: Look) -> list[str]:
             reader, [(cluster.name, one.account, one.user, one.amount) for one in held]
         )
     # One that is about to be held is not yet: its record comes first.
-    gone = [one for one in ours if one not in held and one.held_at < seen.asked_at]
+    latest = seen.asked_at - _BEING_HELD_MICROSECONDS
+    gone = [one for one in ours if one not in held and one.held_at < latest]
     if gone:
         with writing(bank.database) as writer:
             held_jobs.forget(writer, gone)

@@ -17,8 +17,9 @@ from bank.operations.hook_answers import YES, Said
 from bank.operations.liens import Answer, Wanted
 from bank.operations.shape_cache import Shape, ShapeCache
 from bank.policy import hook_request, prices
-from bank.policy.hook_request import minutes
+from bank.policy.hook_request import Record
 from bank.policy.job_request import UNLIMITED
+from bank.policy.liens import token_in
 from bank.policy.quotes import Given, cost_of
 from bank.slurm import tres
 from bank.store import liens
@@ -44,7 +45,7 @@ def price(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Wanted:
     shape = cache.shape
     asked = hook_request.request(told)
     user = _user(shape, hook_request.user_number(told))
-    if not shape.knows(user, asked.account):
+    if not shape.knows(user, asked.account and asked.account.lower()):
         cache.refresh_soon()
     if asked.reservation and not asked.partitions:
         # The reservation decides it, and may be in any.
@@ -136,44 +137,37 @@ def modified(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Said:
         SlurmError, InputError: it is not known what it costs.
     """
     shape = cache.shape
-    record, change = told["record"], told["job"]
-    account = account_name(change.get("account") or record["account"])
-    user = user_name(_user(shape, record["user_id"]))
-    before = _cost_of_record(shape, record, {})
-    after = _cost_of_record(shape, record, change)
-    is_dearer = after is None or before is None or after > before
-    if not is_dearer and account == record["account"]:
+    before = hook_request.record(told["record"])
+    after = before.changed(told["job"])
+    was, becomes = _cost_of(shape, before), _cost_of(shape, after)
+    is_dearer = becomes is None or (was is not None and becomes > was)
+    if not is_dearer and after.account == before.account:
         return Said(YES)
-    tasks = record.get("array_task_cnt") or 1
-    wanted = Wanted(shape.name, account, user, "", 0, tasks=tasks, at_once=tasks)
-    wanted = with_cost(bank, wanted, after)
+    wanted = Wanted(
+        cluster=shape.name,
+        account=account_name(after.account),
+        user=user_name(_user(shape, after.user)),
+        token="",
+        cost_of_one=0,
+        tasks=after.tasks,
+        at_once=after.tasks,
+    )
+    wanted = with_cost(bank, wanted, becomes)
     with reading(bank.database) as reader:
-        kept = _kept_for(reader, wanted, record)
+        kept = _kept_for(reader, wanted, before)
         more = max(wanted.amount - kept, 0)
         answer = acts.check(reader, wanted._replace(cost_of_one=more, tasks=1, at_once=1))
     return said(bank, answer)
 
 
-def _cost_of_record(
-    shape: Shape, record: Mapping[str, Any], change: Mapping[str, Any]
-) -> Fraction | None:
+def _cost_of(shape: Shape, job: Record) -> Fraction | None:
     """Return what a job costs at most in the dearest of its partitions, None without a bound."""
-    text = record.get("tres_fmt_alloc_str") or record.get("tres_fmt_req_str") or ""
-    allocated = tres.quantities(text)
-    limit = minutes(change)
-    limit = minutes(record) if limit is None else limit
-    costs = [
-        cost_of(
-            Given(
-                partition=name,
-                qos=(change.get("qos") or record["qos"]).lower(),
-                tres=allocated,
-                minutes=_longest(shape, name) if limit is None else limit,
-            ),
-            shape.cluster,
-        )
-        for name in (change.get("partition") or record["partition"]).split(",")
-    ]
+    allocated = tres.quantities(job.tres)
+    costs = []
+    for name in job.partitions:
+        limit = _longest(shape, name) if job.minutes is None else job.minutes
+        given = Given(partition=name, qos=job.qos.lower(), tres=allocated, minutes=limit)
+        costs.append(cost_of(given, shape.cluster))
     known = [cost for cost in costs if cost is not None]
     return max(known) if len(known) == len(costs) else None
 
@@ -184,8 +178,12 @@ def _longest(shape: Shape, partition: str) -> int:
     return next((one.default_minutes or one.max_minutes for one in found), UNLIMITED)
 
 
-def _kept_for(reader: Reader, wanted: Wanted, record: Mapping[str, Any]) -> int:
+def _kept_for(reader: Reader, wanted: Wanted, job: Record) -> int:
     """Return what is set aside for a job already, by the account that is to pay now."""
-    ids = [record["job_id"], record.get("array_job_id") or record["job_id"]]
-    found = liens.find_by_jobs(reader, wanted.cluster, sorted(set(ids)))
-    return sum(lien.amount for lien in found if lien.account == wanted.account)
+    ids = sorted({job.job_id, job.array_job_id or job.job_id})
+    found = {lien.token: lien for lien in liens.find_by_jobs(reader, wanted.cluster, ids)}
+    token = token_in(job.comment)
+    if token is not None:
+        found |= liens.find_by_tokens(reader, [token])
+    open_ones = (lien for lien in found.values() if lien.is_open)
+    return sum(lien.amount for lien in open_ones if lien.account == wanted.account)

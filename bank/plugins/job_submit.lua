@@ -37,7 +37,9 @@ local TEXTS = {
 local RECORD_NUMBERS = {
   job_id = 32, array_job_id = 32, array_task_cnt = 32, user_id = 32, time_limit = 32,
 }
-local RECORD_TEXTS = { "account", "partition", "qos", "tres_fmt_req_str", "tres_fmt_alloc_str" }
+local RECORD_TEXTS = {
+  "account", "partition", "qos", "tres_fmt_req_str", "tres_fmt_alloc_str", "admin_comment",
+}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 

@@ -5,7 +5,7 @@ not set is not there, what is infinite is "unlimited", and every number is whole
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bank.errors import InputError
 from bank.policy import hostlists
@@ -85,6 +85,77 @@ def user_number(told: Mapping[str, Any]) -> int:
     if type(found) is not int:
         raise InputError("the job has no user_id")
     return found
+
+
+class Record(NamedTuple):
+    """A job that is there already and is to be changed, as the controller tells of it.
+
+    Attributes:
+        job_id: Slurm's number.
+        array_job_id: number of its array, None without one.
+        user: number of its user.
+        partitions: those that it may run in, by name.
+        minutes: its time limit, UNLIMITED, or None where it gets one when it starts.
+        tasks: how many of its array wait with it, 1 without one.
+        tres: its TRES as text: what it was given, or else what it asks for.
+        comment: its AdminComment.
+    """
+
+    job_id: int
+    array_job_id: int | None
+    user: int
+    account: str
+    qos: str
+    partitions: tuple[str, ...]
+    minutes: int | None
+    tasks: int
+    tres: str
+    comment: str
+
+    def changed(self, told: Mapping[str, Any]) -> "Record":
+        """Return the job as it would be after a change.
+
+        Raises:
+            InputError: the change is in a form that is not known.
+        """
+        partition, limit = _text(told, "partition"), minutes(told)
+        return self._replace(
+            account=_text(told, "account") or self.account,
+            qos=_text(told, "qos") or self.qos,
+            partitions=tuple(partition.split(",")) if partition else self.partitions,
+            minutes=self.minutes if limit is None else limit,
+        )
+
+
+def record(told: Mapping[str, Any]) -> Record:
+    """Return a job that is to be changed.
+
+    Args:
+        told: what the hook gathered from the controller's record, under the controller's names.
+
+    Raises:
+        InputError: something is in a form that is not known, or not there.
+
+    Source:
+        slurmctld's job_record_t.
+    """
+    texts = {name: _text(told, name) for name in ("account", "qos", "partition")}
+    job_id = _number(told, "job_id")
+    missing = [name for name, text in texts.items() if text is None]
+    if missing or job_id is None:
+        raise InputError(f"the job has no {', '.join(missing) or 'job_id'}")
+    return Record(
+        job_id=job_id,
+        array_job_id=_number(told, "array_job_id"),
+        user=user_number(told),
+        account=texts["account"] or "",
+        qos=texts["qos"] or "",
+        partitions=tuple((texts["partition"] or "").split(",")),
+        minutes=minutes(told),
+        tasks=_number(told, "array_task_cnt") or 1,
+        tres=_text(told, "tres_fmt_alloc_str") or _text(told, "tres_fmt_req_str") or "",
+        comment=_text(told, "admin_comment") or "",
+    )
 
 
 def minutes(told: Mapping[str, Any]) -> int | None:

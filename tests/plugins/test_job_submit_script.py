@@ -355,7 +355,10 @@ def test_sites_script_that_cannot_be_loaded_keeps_the_controller_from_starting_a
 
 
 def test_change_is_asked_about_only_where_it_changes_the_price(run: Run, bank: FakeBank) -> None:
-    record = "{job_id=7, account='a', partition='p', qos='q', time_limit=10, user_id=1000}"
+    record = (
+        "{job_id=7, account='a', partition='p', qos='q', time_limit=10, user_id=1000,"
+        " admin_comment='bank:x', array_task_cnt=3}"
+    )
     run(
         f"modify({{time_limit=NO_VAL, num_tasks=5}}, {record}, 1000)"
         f"modify({{time_limit=20}}, {record}, 1000)"
@@ -373,6 +376,8 @@ def test_change_is_asked_about_only_where_it_changes_the_price(run: Run, bank: F
         "qos": "q",
         "time_limit": 10,
         "user_id": 1000,
+        "admin_comment": "bank:x",
+        "array_task_cnt": 3,
     }
 
 
