@@ -7,6 +7,7 @@ the next `install` or undone by the next `remove`.
 
 import os
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import bank as package
@@ -213,6 +214,8 @@ def remove(bank: Bank, *, dry_run: bool) -> dict[str, Any]:
                 _have_read_again(places.script)
     else:
         done += _take_away(controller, dry_run=dry_run)
+        if not dry_run:
+            _remove_empty(bank.settings.spool)
     return {"done": done, "lines": lines, "slurm_conf": set_to(controller.config, "SLURM_CONF")}
 
 
@@ -235,6 +238,12 @@ def _take_away(controller: Controller, *, dry_run: bool) -> list[str]:
         if os.path.lexists(_part(path)) and not dry_run:
             os.unlink(_part(path))
     return done
+
+
+def _remove_empty(spool: str) -> None:
+    """Remove the directory of the end hook, unless something in it still waits."""
+    with suppress(OSError):
+        os.rmdir(spool)
 
 
 def show(bank: Bank) -> dict[str, Any]:

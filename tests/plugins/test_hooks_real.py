@@ -128,7 +128,8 @@ def test_change_that_cannot_be_paid_for_is_refused_and_a_cheaper_one_is_not(
 
 def held_job(hooked: Hooked) -> int:
     """Return a job that was held at its start: two were submitted, and one can be paid for."""
-    jobs = [hooked.sbatch("test1", minutes=60 * HOUR) for _ in range(2)]
+    jobs = [hooked.sbatch("test1", "--hold", minutes=60 * HOUR) for _ in range(2)]
+    hooked.lab.run("scontrol", "release", ",".join(str(job) for job in jobs))
     hooked.lab.wait_for(lambda: bool(hooked.held()), "a job to be held")
     (held,) = hooked.held()
     (other,) = set(jobs) - {held}
@@ -158,7 +159,8 @@ def test_job_that_cannot_be_paid_for_when_it_starts_is_held_and_runs_after_a_top
 
 
 def test_racing_starts_never_set_more_aside_than_there_is(hooked: Hooked) -> None:
-    jobs = [hooked.sbatch("test1", minutes=14 * HOUR) for _ in range(20)]
+    jobs = [hooked.sbatch("test1", "--hold", minutes=14 * HOUR) for _ in range(20)]
+    hooked.lab.run("scontrol", "release", ",".join(str(job) for job in jobs))
     hooked.lab.wait_for(lambda: len(hooked.held()) == 13, "13 jobs to be held", timeout=90)
     kept = [lien for lien in hooked.liens() if lien.state == "bound"]
     assert len(kept) == 7
@@ -316,3 +318,27 @@ def test_end_of_a_job_is_on_the_disk_and_is_dealt_with(hooked: Hooked, end_hook:
     assert spool.stat().st_mode & 0o777 == 0o700
     hooked.serve()
     hooked.lab.wait_for(lambda: not list(spool.glob("*")), "the event to be dealt with")
+
+
+ASKS = """
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+body = b'{"job": {"user_id": 0, "min_cpus": 1}, "mode": "enforce"}'
+client.sendall(b"POST " + sys.argv[2].encode() + b" HTTP/1.1\\r\\nHost: x\\r\\nConnection: close"
+    b"\\r\\nContent-Length: " + str(len(body)).encode() + b"\\r\\n\\r\\n" + body)
+print(client.makefile().readline())
+"""
+
+
+def test_nobody_but_the_controller_asks_the_hooks_questions(hooked: Hooked) -> None:
+    socket = hooked.branch.bank.settings.service_socket
+
+    def asked(user: str | None, hook: str) -> str:
+        words = ("/usr/bin/python3", "-c", ASKS, socket, f"/v1/hooks/{hook}")
+        return hooked.lab.run(*words, user=user).split()[1]
+
+    for hook in ("submit", "modify", "start"):
+        assert asked(ADA, hook) == "403"
+    assert asked("slurm", "submit") == "200"
+    assert asked(None, "submit") == "200"
