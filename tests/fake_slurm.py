@@ -31,6 +31,7 @@ from bank.operations import (
     reconciliation,
     resets,
     sacct_rows,
+    shape_cache,
     takeover_plan,
     user_limits,
 )
@@ -41,7 +42,7 @@ from bank.slurm.command import Slurm
 ROOMS = (
     *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
     *(publishing, queues, quote, rates, reconciliation, resets, sacct_rows, takeover_plan),
-    *(user_limits, held_jobs, lien_look),
+    *(user_limits, held_jobs, lien_look, shape_cache),
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe
@@ -80,7 +81,7 @@ PARTITION = (
     "PartitionName=normal Default=YES DefaultTime=00:10:00 MaxNodes=UNLIMITED MaxTime=1-00:00:00"
     " MinNodes=0 MaxCPUsPerNode=UNLIMITED OverSubscribe=NO OverTimeLimit=NONE JobDefaults=(null)"
     " DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED TRESBillingWeights=CPU=1.0 State=UP"
-    " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalCPUs=64 TotalNodes=2\n"
+    " AllowAccounts=ALL AllowQos=ALL QoS=N/A TotalNodes=2\n"
 )
 HALF = PARTITION.replace("=normal Default=YES", "=half Default=NO").replace("CPU=1.0", "CPU=0.5")
 NODE = (
@@ -197,9 +198,11 @@ class FakeSlurm:
             case ["qos"]:
                 return "normal|1.000000||\ndouble|2.000000||\n"
             case ["user"]:
-                mine = [row for row in self.users.values() if f"name={row[1]}" in argv]
+                is_one = any(part.startswith("name=") for part in argv)
+                mine = [row for row in self.users.values() if not is_one or f"name={row[1]}" in argv]
+                first = {row[1]: row[0] for row in reversed(mine)}
                 return "".join(
-                    f"{mine[0][0]}|{row[0]}|{row[1]}|{row[2]}||normal|\n" for row in mine
+                    f"{first[row[1]]}|{row[0]}|{row[1]}|{row[2]}||normal|\n" for row in mine
                 )
             case ["assoc"]:
                 name = argv[7].removeprefix("account=")

@@ -18,16 +18,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from bank.errors import BankError, InputError, NotKnown, NotPermitted, Refusal
-from bank.http.callers import Caller, caller_of
+from bank.errors import BankError, InputError, NotKnown, Refusal
+from bank.http.callers import caller_of
 from bank.http.door import door_of
 from bank.http.problems import RETRY_SECONDS, status_of, told
 from bank.operations import mybrc_questions as questions
 from bank.operations.mybrc_jobs import BEGIN, BEGIN_WITHIN, CHANGE, Telling, tell
-from bank.operations.mybrc_questions import Listed
+from bank.operations.mybrc_questions import Known, Listed
 from bank.policy import mybrc_fields
 from bank.policy.mybrc_fields import NO_FIELD, Problems, Report
-from bank.policy.mybrc_lists import read_filters, shown
+from bank.policy.mybrc_lists import UserFilters, read_filters, shown
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -93,9 +93,11 @@ async def _can_submit(request: Request) -> Response:
         return _detail(404, "it goes /can_submit_job/COST/UID/ACCOUNT/")
     cost, uid, account = parts
     caller.require("read", account)
-    cluster, bank = await _cluster(request), door_of(request).bank
+    cluster, door = await _cluster(request), door_of(request)
     try:
-        verdict = await asyncio.to_thread(questions.can_submit, bank, cluster, cost, uid, account)
+        verdict = await asyncio.to_thread(
+            questions.can_submit, door.bank, door.shape, cluster, cost, uid, account
+        )
     except InputError as error:
         return JSONResponse({"success": False, "message": str(error)}, 400)
     return JSONResponse(verdict._asdict())
@@ -103,7 +105,7 @@ async def _can_submit(request: Request) -> Response:
 
 async def _list_jobs(request: Request) -> Response:
     caller = caller_of(request)
-    _require(caller, "read")
+    caller.require("read")
     cluster = await _cluster(request)
     filters = read_filters(request.query_params, cluster, sorted(caller.accounts))
     if isinstance(filters, list):
@@ -111,12 +113,6 @@ async def _list_jobs(request: Request) -> Response:
     page = request.query_params.get("page")
     bank = door_of(request).bank
     return _page(request, await asyncio.to_thread(questions.list_jobs, bank, filters, page))
-
-
-def _require(caller: Caller, right: str) -> None:
-    """Refuse who has not the right; for which accounts it is has to be looked at besides."""
-    if not caller.may(right):
-        raise NotPermitted(f"{caller.name} may not do this: it takes the right {right!r}")
 
 
 def _page(request: Request, listed: Listed) -> Response:
@@ -136,11 +132,11 @@ def _page(request: Request, listed: Listed) -> Response:
 
 async def _find_job(request: Request) -> Response:
     caller = caller_of(request)
-    _require(caller, "read")
+    caller.require("read")
     cluster, bank = await _cluster(request), door_of(request).bank
     job_key = request.path_params["job_key"]
     job = await asyncio.to_thread(questions.find_job, bank, cluster, job_key)
-    if caller.accounts and job.account not in caller.accounts:
+    if not caller.sees(job.account):
         # Nor is it told that there is one.
         return _detail(404, "there is no such job")
     return JSONResponse(shown(job))
@@ -160,7 +156,7 @@ async def _change(request: Request) -> Response:
 
 async def _tell(request: Request, how: str) -> Response:
     caller = caller_of(request)
-    _require(caller, "jobs")
+    caller.require("jobs")
     body = await _body(request)
     if isinstance(body, Response):
         return body
@@ -172,9 +168,10 @@ async def _tell(request: Request, how: str) -> Response:
         return _problems(report)
     caller.require("jobs", report.account)
     cluster, door = await _cluster(request), door_of(request)
-    user = await asyncio.to_thread(questions.user_of, report.uid)
+    known = Known(door.shape, cluster)
+    user = await asyncio.to_thread(known.user, report.uid)
     if how != CHANGE:
-        problems = await asyncio.to_thread(_why_not_begun, request, cluster, report, user)
+        problems = _why_not_begun(known, report, user)
         if problems:
             return _problems(problems)
     # What has run is charged, though nobody knows any more whose number that is.
@@ -183,12 +180,12 @@ async def _tell(request: Request, how: str) -> Response:
     return JSONResponse(shown(taken.job), 200 if how == CHANGE else 201)
 
 
-def _why_not_begun(request: Request, cluster: str, report: Report, user: str | None) -> Problems:
+def _why_not_begun(known: Known, report: Report, user: str | None) -> Problems:
     """Return why a user's job may not begin for an account, whatever that can pay."""
     if user is None:
         return {"userid": [f"this machine knows no user {report.uid}"]}
-    if not questions.is_member(door_of(request).bank, cluster, report.account, user):
-        return {NO_FIELD: [f"user {user} is not in account {report.account} on {cluster}"]}
+    if not known.is_member(report.account, user):
+        return {NO_FIELD: [f"user {user} is not in account {report.account}"]}
     return {}
 
 
@@ -215,23 +212,24 @@ def _no_number(name: str) -> None:
 
 async def _not_changed(request: Request) -> Response:
     # Clients get this answer with 200, and read the word.
-    _require(caller_of(request), "jobs")
+    caller_of(request).require("jobs")
     return JSONResponse({"failure": "PATCH changes nothing: send all of the job with PUT"})
 
 
 async def _list_users(request: Request) -> Response:
-    caller_of(request).require("read")
-    names = request.query_params.getlist("username")
-    bank, page = door_of(request).bank, request.query_params.get("page")
-    cluster = await _cluster(request)
-    return _page(request, await asyncio.to_thread(questions.list_users, bank, cluster, names, page))
+    caller = caller_of(request)
+    caller.require("read")
+    cluster, shape = await _cluster(request), door_of(request).shape
+    wanted = UserFilters(cluster, sorted(caller.accounts), request.query_params.getlist("username"))
+    page = request.query_params.get("page")
+    return _page(request, questions.list_users(shape, wanted, page))
 
 
 async def _list_partitions(request: Request) -> Response:
-    _require(caller_of(request), "read")
-    bank, page = door_of(request).bank, request.query_params.get("page")
-    cluster = await _cluster(request)
-    return _page(request, await asyncio.to_thread(questions.list_partitions, bank, cluster, page))
+    caller_of(request).require("read")
+    cluster, shape = await _cluster(request), door_of(request).shape
+    page = request.query_params.get("page")
+    return _page(request, questions.list_partitions(shape, cluster, page))
 
 
 async def _log_in(request: Request) -> Response:

@@ -10,20 +10,18 @@ from bank.errors import InputError, Refusal, SettingsError, SlurmError
 from bank.ledger.names import account_name, is_plain_user
 from bank.operations import liens, looking
 from bank.operations.bank import Bank
-from bank.operations.clusters import find_cluster
 from bank.operations.liens import Wanted
+from bank.operations.shape_cache import Shape, ShapeCache
 from bank.policy import tree
+from bank.policy.cluster_shape import Cluster as ClusterShape
+from bank.policy.cluster_shape import Partition
 from bank.policy.mybrc_fields import BILLING_SECONDS_PER_HUNDREDTH, read_uid, shown_amount
 from bank.policy.mybrc_jobs import Job
-from bank.policy.mybrc_lists import ON_A_PAGE, JobFilters, Page, page_of, shown
+from bank.policy.mybrc_lists import ON_A_PAGE, JobFilters, Page, UserFilters, page_of, shown
 from bank.policy.quotes import decimal
-from bank.slurm import associations, partitions
-from bank.slurm.command import run
 from bank.store import above, meters, mybrc, read
 from bank.store.connect import Reader, reading
 
-# A client waits 5 s, with the controller's locks held.
-_LONGEST_SECONDS = 2
 # No such cost can be paid; how many digits it has is nobody's fault but a missing time limit's.
 _COST = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,2}))?")
 
@@ -55,33 +53,39 @@ def the_cluster(bank: Bank, named: str | None) -> str:
     return named
 
 
-def user_of(uid: int) -> str | None:
-    """Return the name of a user, None where this machine knows nobody of that number."""
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-    return name if is_plain_user(name) else None
+class Known:
+    """Who there is on a cluster, as its shape says; where that is not known, nobody is refused.
 
-
-def is_member(bank: Bank, cluster: str, account: str, user: str) -> bool:
-    """Tell whether a user's jobs may count for an account; yes where nobody can say.
-
-    Who has come since the last pass is known to slurmdbd; the controller is never asked, because
-    it waits for this answer with its locks held.
+    Slurm is never asked here: the controller waits for the answer with its locks held.
     """
-    with reading(bank.database) as reader:
-        if mybrc.is_member(reader, cluster, account, user):
+
+    def __init__(self, cache: ShapeCache, cluster: str) -> None:
+        """Take what is kept of the local cluster, and the one that is meant."""
+        self._cache = cache
+        try:
+            shape = cache.shape
+        except SlurmError:
+            self._shape = None
+        else:
+            self._shape = shape if shape.name == cluster else None
+
+    def user(self, uid: int) -> str | None:
+        """Return the name of a user, None where nobody of that number is known."""
+        name = self._shape.users.get(uid) if self._shape is not None else None
+        if name is None:
+            try:
+                name = pwd.getpwuid(uid).pw_name
+            except KeyError:
+                return None
+        return name if is_plain_user(name) else None
+
+    def is_member(self, account: str, user: str) -> bool:
+        """Tell whether a user's jobs may count for an account."""
+        if self._shape is None or self._shape.knows(user, account):
             return True
-        if not _open_chain(reader, cluster, account):
-            # Not the bank's business, so the bank does not read who is in it.
-            return True
-    slurm = bank.slurm._replace(timeout_seconds=_LONGEST_SECONDS)
-    try:
-        said = run(slurm, associations.user_arguments(cluster, user))
-        return any(one.account == account for one in associations.read_user(said))
-    except SlurmError:
-        return True
+        # Who has come just now is known soon.
+        self._cache.refresh_soon()
+        return False
 
 
 def _open_chain(reader: Reader, cluster: str, account: str) -> list[str]:
@@ -91,7 +95,9 @@ def _open_chain(reader: Reader, cluster: str, account: str) -> list[str]:
     return [name for name in chain if read.standing(reader, name) is not None]
 
 
-def can_submit(bank: Bank, cluster: str, cost: str, uid: str, account: str) -> Verdict:
+def can_submit(
+    bank: Bank, cache: ShapeCache, cluster: str, cost: str, uid: str, account: str
+) -> Verdict:
     """Say whether a user may submit a job that costs so many SUs at most for an account.
 
     Nothing is set aside: that is done when the job begins.
@@ -100,13 +106,15 @@ def can_submit(bank: Bank, cluster: str, cost: str, uid: str, account: str) -> V
         InputError: that is no question.
     """
     billing_seconds, number, name = _cost(cost), read_uid(uid), account_name(account)
-    user = user_of(number)
+    known = Known(cache, cluster)
+    user = known.user(number)
     if user is None:
         raise InputError(f"this machine knows no user {number}")
-    if not is_member(bank, cluster, name, user):
-        return _no(f"user {user} is not in account {name} on cluster {cluster}")
     with reading(bank.database) as reader:
-        return _payable(bank, reader, Wanted(cluster, name, user, "", billing_seconds))
+        chain = _open_chain(reader, cluster, name)
+        if chain and not known.is_member(name, user):
+            return _no(f"user {user} is not in account {name} on cluster {cluster}")
+        return _payable(bank, reader, Wanted(cluster, name, user, "", billing_seconds), chain)
 
 
 def _no(message: str) -> Verdict:
@@ -123,9 +131,8 @@ def _cost(text: str) -> int:
     return cost or BILLING_SECONDS_PER_HUNDREDTH
 
 
-def _payable(bank: Bank, reader: Reader, wanted: Wanted) -> Verdict:
+def _payable(bank: Bank, reader: Reader, wanted: Wanted, chain: Sequence[str]) -> Verdict:
     account = wanted.account
-    chain = _open_chain(reader, wanted.cluster, account)
     if not chain and bank.settings.unknown_accounts == "hold":
         return _no(f"account {account} is not the bank's, and UNKNOWN_ACCOUNTS = 'hold'")
     if not chain:
@@ -164,7 +171,7 @@ def list_jobs(bank: Bank, wanted: JobFilters, page: str | None) -> Listed:
     with reading(bank.database) as reader:
         totals = mybrc.totals(reader, wanted)
         which = page_of(page, totals.jobs)
-        found = mybrc.find_page(reader, wanted, skipped=which.skipped, most=ON_A_PAGE)
+        found = mybrc.find_page(reader, wanted, skipped=which.skipped, length=ON_A_PAGE)
     sums = {"total_amount": shown_amount(totals.amount), "total_cpu_time": totals.cpu_hours}
     return Listed(which, totals.jobs, [shown(job) for job in found], sums)
 
@@ -182,24 +189,34 @@ def find_job(bank: Bank, cluster: str, job_key: str) -> Job:
     return attempts[-1]
 
 
-def list_users(bank: Bank, cluster: str, names: Sequence[str], page: str | None) -> Listed:
-    """Return a page of the users of a cluster; of some names only, where some are given.
+def list_users(cache: ShapeCache, wanted: UserFilters, page: str | None) -> Listed:
+    """Return a page of the users of the local cluster, in the order of their names.
 
     Raises:
         Refusal: there is no such page.
+        SlurmError: what the cluster has is not known.
     """
-    with reading(bank.database) as reader:
-        found = mybrc.find_users(reader, cluster, names)
+    shape = _local(cache, wanted.cluster)
+    numbers = {name: uid for uid, name in shape.users.items()}
+    found = [
+        name
+        for name, mine in sorted(shape.associations.items())
+        if (not wanted.names or name in wanted.names)
+        and (not wanted.accounts or any(one.account in wanted.accounts for one in mine))
+    ]
     which = page_of(page, len(found))
     some = found[which.skipped : which.skipped + ON_A_PAGE]
-    return Listed(which, len(found), [_shown_user(name) for name in some], {})
+    return Listed(which, len(found), [_shown_user(name, numbers.get(name)) for name in some], {})
 
 
-def _shown_user(name: str) -> dict[str, Any]:
-    try:
-        uid = pwd.getpwnam(name).pw_uid
-    except KeyError:
-        uid = None
+def _local(cache: ShapeCache, cluster: str) -> Shape:
+    shape = cache.shape
+    if shape.name != cluster:
+        raise SlurmError(f"only what {shape.name} has is known here, not what {cluster} has")
+    return shape
+
+
+def _shown_user(name: str, uid: int | None) -> dict[str, Any]:
     # What a bank does not know of people is said to be empty.
     return {
         "id": uid,
@@ -212,30 +229,30 @@ def _shown_user(name: str) -> dict[str, Any]:
     }
 
 
-def list_partitions(bank: Bank, cluster: str, page: str | None) -> Listed:
-    """Return a page of the partitions of a cluster, as its controller has them now.
+def list_partitions(cache: ShapeCache, cluster: str, page: str | None) -> Listed:
+    """Return a page of the partitions of the local cluster, in the order of their names.
 
     Raises:
         Refusal: there is no such page.
-        BankError: the controller cannot be asked.
+        SlurmError: what the cluster has is not known.
     """
-    there = find_cluster(bank, cluster)
-    sizes = partitions.read_sizes(run(bank.slurm, partitions.arguments(there.on)))
-    which = page_of(page, len(sizes))
-    rows = [
-        {
-            "name": name,
-            "shared": size.is_shared,
-            "num_nodes": size.nodes,
-            "num_cores": size.cpus,
-            "su_per_core_hour": _price(size.per_cpu),
-        }
-        for name, size in sorted(sizes.items())
-    ]
-    return Listed(which, len(rows), rows[which.skipped : which.skipped + ON_A_PAGE], {})
+    shape = _local(cache, cluster).cluster
+    which = page_of(page, len(shape.partitions))
+    found = sorted(shape.partitions, key=lambda one: one.name)
+    some = found[which.skipped : which.skipped + ON_A_PAGE]
+    rows = [_shown_partition(shape, one) for one in some]
+    return Listed(which, len(found), rows, {})
 
 
-def _price(per_cpu: Fraction) -> str:
-    """Write a price with two decimals, or as many as it needs."""
-    whole, _, decimals = decimal(per_cpu).partition(".")
-    return f"{whole}.{decimals.ljust(2, '0')}"
+def _shown_partition(shape: ClusterShape, partition: Partition) -> dict[str, Any]:
+    nodes = [node for node in shape.nodes if partition.name in node.partitions]
+    # Without weights a job's billing is its number of CPUs.
+    price = partition.weights.get("cpu", Fraction(0)) if partition.weights else Fraction(1)
+    whole, _, decimals = decimal(price).partition(".")
+    return {
+        "name": partition.name,
+        "shared": not (partition.is_exclusive or shape.controller.gives_whole_nodes),
+        "num_nodes": len(nodes),
+        "num_cores": sum(node.cpus for node in nodes),
+        "su_per_core_hour": f"{whole}.{decimals.ljust(2, '0')}",
+    }

@@ -36,6 +36,14 @@ class JobFilters(NamedTuple):
     started_until: int | None = None
 
 
+class UserFilters(NamedTuple):
+    """Which users are listed: those of a cluster, of some accounts, of some names; none are all."""
+
+    cluster: str
+    accounts: Sequence[str] = ()
+    names: Sequence[str] = ()
+
+
 def _text(value: str) -> str:
     if not value.isprintable():
         raise InputError("give a name")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from bank.errors import OutputNotUnderstood
 from bank.policy.queue import Partition
@@ -94,37 +94,3 @@ def _partition(words: dict[str, str]) -> Partition:
 def _only(words: dict[str, str], name: str) -> frozenset[str] | None:
     said = words.get(name, _ANY)
     return None if said == _ANY else frozenset(said.split(","))
-
-
-class Size(NamedTuple):
-    """How large a partition is, and what a core of it costs.
-
-    Attributes:
-        is_shared: whether jobs of several users may be on one node.
-        nodes, cpus: how many it has.
-        per_cpu: billing of one CPU.
-    """
-
-    is_shared: bool
-    nodes: int
-    cpus: int
-    per_cpu: Fraction
-
-
-def read_sizes(output: str) -> dict[str, Size]:
-    """Read how large each partition is.
-
-    Raises:
-        OutputNotUnderstood: as `each`.
-    """
-    return each(output, _size)
-
-
-def _size(words: dict[str, str]) -> Size:
-    of_all = weights(words)
-    return Size(
-        is_shared=words["OverSubscribe"] != "EXCLUSIVE",
-        nodes=int(words["TotalNodes"]),
-        cpus=int(words["TotalCPUs"]),
-        per_cpu=of_all.get("cpu", Fraction(0)) if of_all else Fraction(1),
-    )

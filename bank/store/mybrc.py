@@ -126,42 +126,21 @@ def totals(reader: Reader, wanted: JobFilters) -> Totals:
     return Totals(*row)
 
 
-def find_page(reader: Reader, wanted: JobFilters, *, skipped: int, most: int) -> list[Job]:
+def find_page(reader: Reader, wanted: JobFilters, *, skipped: int, length: int) -> list[Job]:
     """Return some of the jobs that are wanted, in the order in which they became known."""
     rows = reader.query(
-        f"{_FROM} {_WHERE} ORDER BY rowid LIMIT :most OFFSET :skipped",
+        f"{_FROM} {_WHERE} ORDER BY rowid LIMIT :length OFFSET :skipped",
         **_parameters(wanted),
-        most=most,
+        length=length,
         skipped=skipped,
     )
     return [_job(row) for row in rows]
 
 
 def _parameters(wanted: JobFilters) -> dict[str, object]:
-    names = f" {' '.join(wanted.accounts)} " if wanted.accounts else ""
-    return {**wanted._asdict(), "accounts": names}
+    return {**wanted._asdict(), "accounts": _together(wanted.accounts)}
 
 
-def find_users(reader: Reader, cluster: str, names: Sequence[str]) -> list[str]:
-    """Return who has an association on a cluster, as last read; of some names only, if given."""
-    sql = (
-        "SELECT DISTINCT user_name FROM meter WHERE cluster = :cluster AND NOT is_gone"
-        " AND user_name <> ''"
-    )
-    if names:
-        found = reader.query_among(f"{sql} AND user_name IN ({{values}})", names, cluster=cluster)
-    else:
-        found = iter(reader.query(sql, cluster=cluster))
-    return sorted({name for (name,) in found})
-
-
-def is_member(reader: Reader, cluster: str, account: str, user: str) -> bool:
-    """Tell whether a user had an association with an account on a cluster, as last read."""
-    rows = reader.query(
-        "SELECT 1 FROM meter JOIN account USING (account_id) WHERE cluster = :cluster"
-        " AND name = :account AND user_name = :user AND NOT is_gone LIMIT 1",
-        cluster=cluster,
-        account=account,
-        user=user,
-    )
-    return bool(rows)
+def _together(accounts: Sequence[str]) -> str:
+    """Return names as one text in which each can be looked for; "" are all."""
+    return f" {' '.join(accounts)} " if accounts else ""

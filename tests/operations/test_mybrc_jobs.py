@@ -78,10 +78,10 @@ def attempts(bank: Bank, job: str = "17") -> list[Any]:
         return mybrc.find_attempts(reader, CLUSTER, job)
 
 
-def exact(bank: Bank, ended_at: int = ENDED_AT, amount: int = 7777, job_id: int = 17) -> None:
-    """Charge a run by what slurmdbd says of it, and take back what was reported."""
+def exact(bank: Bank) -> None:
+    """Charge the first run by what slurmdbd says of it, and take back what was reported."""
     with writing(bank.database) as writer:
-        run = ChargedRun(job_id, str(job_id), "TIMEOUT", ended_at, amount)
+        run = ChargedRun(17, "17", "TIMEOUT", ENDED_AT, 7777)
         writer.execute(
             "INSERT INTO job_charge VALUES (:cluster, :ended_at, 1, :job_id, :job_id, 1, 'ada',"
             " '', '', :state, 0, :ended_at, 0, '', '', '', '', :amount, 0)",
@@ -352,15 +352,18 @@ def test_an_id_of_an_array_task_is_a_job_like_any_other(bank: Bank) -> None:
 
 
 def test_verify_agrees_after_all_of_it(bank: Bank) -> None:
+    end(bank, "3.00", job="19")
+    movements.reset_usage(bank, Command("reset_usage", "proj"))
+    end(bank, "1.00", job="19")
     begin(bank, "20.00")
     end(bank, "7.00")
     end(bank, "5.00")
     begin(bank, "30.00", start=AGAIN)
     begin(bank, "1.00", job="18")
-    exact(bank, job_id=18)
-    end(bank, "3.00", job="19")
-    movements.reset_usage(bank, Command("reset_usage", "proj"))
-    end(bank, "1.00", job="19")
+    end(bank, "1.00", job="20")
+    with writing(bank.database) as writer:
+        runs = [ChargedRun(job, str(job), "COMPLETED", ENDED_AT, 1) for job in (18, 20)]
+        mybrc_jobs.take_back(bank, writer, CLUSTER, runs)
     assert _problems(bank) == []
 
 
