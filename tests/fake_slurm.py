@@ -199,7 +199,9 @@ class FakeSlurm:
                 return "normal|1.000000||\ndouble|2.000000||\n"
             case ["user"]:
                 is_one = any(part.startswith("name=") for part in argv)
-                mine = [row for row in self.users.values() if not is_one or f"name={row[1]}" in argv]
+                mine = [
+                    row for row in self.users.values() if not is_one or f"name={row[1]}" in argv
+                ]
                 first = {row[1]: row[0] for row in reversed(mine)}
                 return "".join(
                     f"{first[row[1]]}|{row[0]}|{row[1]}|{row[2]}||normal|\n" for row in mine
