@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bank.ledger.amounts import format_su
 from bank.ledger.entries import AVAILABLE, USED, Draft
 from bank.ledger.references import of_job
-from bank.operations import liens
+from bank.operations import liens, mybrc_jobs
 from bank.operations.bank import Bank
 from bank.operations.closing import settle_given_back
 from bank.operations.job_payers import Begun, paid_by_grants_then
@@ -109,9 +109,11 @@ def charge_runs(
     decided = [_decide(bank, known, run) for run in runs if run.job.account in known.seen]
     decided = _within_open_use(writer, cluster, decided)
     _book(bank, writer, cluster, decided)
-    job_charges.write(writer, cluster, [one.charge for one in decided if one.charge is not None])
+    charges = [one.charge for one in decided if one.charge is not None]
+    job_charges.write(writer, cluster, charges)
     ends = [_end(one.outcome.run.job) for one in decided if one.outcome.is_new]
     liens.settle_runs(bank, writer, cluster, ends)
+    mybrc_jobs.take_back(bank, writer, cluster, charges)
     return [one.outcome for one in decided]
 
 

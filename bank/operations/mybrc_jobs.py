@@ -22,7 +22,9 @@ from bank.policy.mybrc_jobs import Job
 from bank.store import accounts, meters, mybrc
 from bank.store import liens as stored
 from bank.store.connect import Writer
+from bank.store.job_charges import NOT_PRICED, JobCharge
 from bank.store.liens import Lien
+from bank.store.mybrc import GOES_ON
 from bank.store.post import post
 
 # How a job is told: as one that runs, as one that may run only if it can be paid for, or as it is,
@@ -55,24 +57,6 @@ class Taken(NamedTuple):
 
     job: Job
     is_repeat: bool = False
-
-
-class ChargedRun(NamedTuple):
-    """A run that was charged by what slurmdbd says.
-
-    Attributes:
-        job_id: Slurm's own number of the job.
-        shown_id: as people know it, such as 12_3.
-        state: in Slurm's word.
-        ended_at: seconds since 1970.
-        amount: billing-seconds.
-    """
-
-    job_id: int
-    shown_id: str
-    state: str
-    ended_at: int
-    amount: int
 
 
 def tell(bank: Bank, writer: Writer, items: Sequence[Telling]) -> list[Taken | BankError]:
@@ -250,7 +234,7 @@ def _taken_back(bank: Bank, writer: Writer, job: Job) -> Job:
     return _charged(bank, writer, job, 0)._replace(reconciled_at=bank.clock())
 
 
-def take_back(bank: Bank, writer: Writer, cluster: str, runs: Sequence[ChargedRun]) -> None:
+def take_back(bank: Bank, writer: Writer, cluster: str, charges: Sequence[JobCharge]) -> None:
     """Take back what was charged by reports for runs, in the transaction that charges them exactly.
 
     A run whose end was never reported gets its end and its cost in the row from slurmdbd.
@@ -259,28 +243,34 @@ def take_back(bank: Bank, writer: Writer, cluster: str, runs: Sequence[ChargedRu
         bank: actor and clock.
         writer: that transaction.
         cluster: where they ran.
-        runs: what was charged.
+        charges: what was charged. Of a job that goes on, in another size, nothing is taken back
+            yet, nor of one that could not be priced.
     """
-    keys = sorted({key for run in runs for key in (str(run.job_id), run.shown_id)})
+    known = [one for one in charges if one.state not in GOES_ON and one.priced_by != NOT_PRICED]
+    keys = sorted({key for one in known for key in _keys(one)})
     by_key: dict[str, list[Job]] = {}
     for job in mybrc.find_provisional(writer, cluster, keys):
         by_key.setdefault(job.job_key, []).append(job)
     done: dict[tuple[str, int], Job] = {}
-    for run in runs:
-        for key in dict.fromkeys((str(run.job_id), run.shown_id)):
-            for job in by_key.get(key, []):
-                # A run that began later is another one.
-                began = job.told.startdate
-                is_later = began is not None and began > run.ended_at * _MICROSECONDS
-                if not is_later and (key, job.attempt) not in done:
-                    taken = _taken_back(bank, writer, job)
-                    done[key, job.attempt] = taken if job.has_ended else _ended_as(taken, run)
+    for charge in known:
+        for job in (job for key in _keys(charge) for job in by_key.get(key, [])):
+            # A run that began later is another one.
+            began = job.told.startdate
+            is_later = began is not None and began > charge.ended_at * _MICROSECONDS
+            if not is_later and (job.job_key, job.attempt) not in done:
+                taken = _taken_back(bank, writer, job)
+                done[job.job_key, job.attempt] = taken if job.has_ended else _as_in(taken, charge)
     mybrc.write(writer, done.values(), now=bank.clock())
 
 
-def _ended_as(job: Job, run: ChargedRun) -> Job:
-    told = job.told._replace(enddate=run.ended_at * _MICROSECONDS, jobstatus=run.state)
-    return job._replace(told=told, amount=to_hundredths(run.amount))
+def _keys(charge: JobCharge) -> set[str]:
+    """Return by which ids a run may have been reported."""
+    return {str(charge.job_id), charge.shown_id}
+
+
+def _as_in(job: Job, charge: JobCharge) -> Job:
+    told = job.told._replace(enddate=charge.ended_at * _MICROSECONDS, jobstatus=charge.state)
+    return job._replace(told=told, amount=to_hundredths(charge.amount))
 
 
 def take_back_until(bank: Bank, writer: Writer, cluster: str, until: int) -> None:

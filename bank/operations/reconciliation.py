@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from bank.operations import grant_dates
+from bank.operations import grant_dates, mybrc_jobs
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.files import log, newest
@@ -186,6 +186,7 @@ def reconcile(
     if names is None and order.since <= known_until and not dry_run:
         with writing(bank.database) as writer:
             usage_sources.write_reconciled_until(writer, cluster.name, until - _EDGE_SECONDS)
+            mybrc_jobs.take_back_until(bank, writer, cluster.name, until - _EDGE_SECONDS)
     return report
 
 

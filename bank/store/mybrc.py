@@ -8,6 +8,10 @@ from bank.policy.mybrc_fields import Told
 from bank.policy.mybrc_jobs import Exact, Job
 from bank.policy.mybrc_lists import JobFilters
 from bank.store.connect import Reader, Writer
+from bank.store.job_charges import NOT_PRICED
+
+# What slurmdbd says of a run after which the job goes on, as the same run for those who report it.
+GOES_ON = ("RESIZING", "RUNNING")
 
 
 class Totals(NamedTuple):
@@ -73,7 +77,8 @@ def find_exact(reader: Reader, cluster: str, job: Job) -> Exact:
     """Return what of a job was charged by what slurmdbd says."""
     ((charged_until,),) = reader.query(
         "SELECT coalesce(max(ended_at), 0) FROM job_charge WHERE cluster = :cluster"
-        " AND (job_id = :job_id OR shown_id = :job_key)",
+        " AND (job_id = :job_id OR shown_id = :job_key)"
+        f" AND state NOT IN {GOES_ON} AND priced_by <> '{NOT_PRICED}'",
         cluster=cluster,
         job_id=job.slurm_id,
         job_key=job.job_key,

@@ -10,13 +10,14 @@ from bank.errors import Refusal
 from bank.operations import liens, looking, movements, mybrc_jobs, upkeep
 from bank.operations.bank import Bank
 from bank.operations.commands import Command
-from bank.operations.mybrc_jobs import BEGIN, BEGIN_WITHIN, CHANGE, ChargedRun, Taken, Telling
+from bank.operations.mybrc_jobs import BEGIN, BEGIN_WITHIN, CHANGE, Taken, Telling
 from bank.policy import mybrc_fields
 from bank.policy.mybrc_fields import Report
 from bank.settings import Settings
+from bank.store import job_charges, mybrc, proof
 from bank.store import liens as stored
-from bank.store import mybrc, proof
 from bank.store.connect import reading, writing
+from bank.store.job_charges import NOT_PRICED, JobCharge
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
 
@@ -78,16 +79,20 @@ def attempts(bank: Bank, job: str = "17") -> list[Any]:
         return mybrc.find_attempts(reader, CLUSTER, job)
 
 
-def exact(bank: Bank) -> None:
-    """Charge the first run by what slurmdbd says of it, and take back what was reported."""
+def charge(job_id: int = 17, state: str = "TIMEOUT", priced_by: str = "tariff") -> JobCharge:
+    """Return what a run of a job that ended at 13:00 was charged by what slurmdbd says."""
+    whose = ("proj", "ada", "savio", "normal", state)
+    times = (ENDED_AT - 3600, ENDED_AT, 3600)
+    return JobCharge(
+        job_id, 1, job_id, str(job_id), *whose, *times, "", "2", "1", priced_by, 7777, ENDED_AT
+    )
+
+
+def exact(bank: Bank, **more: Any) -> None:  # noqa: ANN401
+    """Write down what was charged for the first run of a job, and take back what was reported."""
     with writing(bank.database) as writer:
-        run = ChargedRun(17, "17", "TIMEOUT", ENDED_AT, 7777)
-        writer.execute(
-            "INSERT INTO job_charge VALUES (:cluster, :ended_at, 1, :job_id, :job_id, 1, 'ada',"
-            " '', '', :state, 0, :ended_at, 0, '', '', '', '', :amount, 0)",
-            [{**run._asdict(), "cluster": CLUSTER}],
-        )
-        mybrc_jobs.take_back(bank, writer, CLUSTER, [run])
+        job_charges.write(writer, CLUSTER, [charge(**more)])
+        mybrc_jobs.take_back(bank, writer, CLUSTER, [charge(**more)])
 
 
 def test_a_job_that_runs_has_what_it_may_cost_set_aside_also_above(bank: Bank) -> None:
@@ -308,6 +313,19 @@ def test_a_job_whose_end_was_never_reported_gets_it_from_slurmdbd(bank: Bank) ->
     assert (row.told.jobstatus, row.amount) == ("TIMEOUT", 7776)
 
 
+@pytest.mark.parametrize(
+    "more", [{"state": "RESIZING"}, {"state": "RUNNING"}, {"priced_by": NOT_PRICED}]
+)
+def test_of_a_job_that_goes_on_or_has_no_price_nothing_is_taken_back(
+    bank: Bank, more: dict[str, str]
+) -> None:
+    begin(bank, "20.00")
+    exact(bank, **more)
+    assert books(bank) == ("0", "20")
+    end(bank, "7.00")
+    assert books(bank) == ("7", "0")
+
+
 def test_a_report_that_comes_after_the_exact_charge_books_nothing(bank: Bank) -> None:
     exact(bank)
     begin(bank, "20.00", job="17")
@@ -362,8 +380,7 @@ def test_verify_agrees_after_all_of_it(bank: Bank) -> None:
     begin(bank, "1.00", job="18")
     end(bank, "1.00", job="20")
     with writing(bank.database) as writer:
-        runs = [ChargedRun(job, str(job), "COMPLETED", ENDED_AT, 1) for job in (18, 20)]
-        mybrc_jobs.take_back(bank, writer, CLUSTER, runs)
+        mybrc_jobs.take_back(bank, writer, CLUSTER, [charge(18), charge(20)])
     assert _problems(bank) == []
 
 

@@ -62,6 +62,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX job_charge_job ON job_charge (cluster, job_id)",
+    "CREATE INDEX job_charge_shown ON job_charge (cluster, shown_id)",
     "CREATE INDEX job_charge_account ON job_charge (account_id, ended_at)",
     # What prices rest on, since when it was seen so: TRESBillingWeights of a partition, UsageFactor
     # of a QOS, whether PriorityFlags has MAX_TRES.
