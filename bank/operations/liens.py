@@ -148,7 +148,8 @@ def place(bank: Bank, writer: Writer, items: Sequence[Wanted]) -> list[Answer | 
         For each what came of it, or the error: a `Refusal` where it cannot be paid for
         ("insufficient_funds"), or where its token is that of another lien ("token_reused").
     """
-    _turn_grants(bank, writer, (item.account for item in items))
+    # A job that runs already keeps what it may still use of grants that end now.
+    _turn_grants(bank, writer, (item.account for item in items if not item.is_forced))
     purses = Purses(writer, [item.account for item in items])
     known = liens.find_by_tokens(writer, [item.token for item in items])
     sources = meters.find_sources(writer)
