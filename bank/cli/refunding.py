@@ -72,7 +72,10 @@ def _print_factors(answer: dict[str, Any]) -> None:
     factors = {
         run["qos"]: run["usage_factor"]
         for run in answer["runs"]
-        if run["cost_billing_seconds"] and run["usage_factor"] != "1"
+        if run["cost_billing_seconds"]
+        and run["usage_factor"] != "1"
+        # What a job was charged keeps the factor of its time.
+        and not run["is_charged_by_job"]
     }
     if factors:
         told = ", ".join(f"{qos} {factor}" for qos, factor in sorted(factors.items()))

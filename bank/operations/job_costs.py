@@ -13,6 +13,7 @@ from bank.policy import prices
 from bank.slurm import sacct, squeue
 from bank.slurm.command import run
 from bank.slurm.sacct import JobRow
+from bank.store.job_charges import NOT_PRICED, JobCharge
 
 _JOB = re.compile(r"[1-9][0-9]{0,9}(?:[_+][0-9]{1,9})?")
 
@@ -24,15 +25,19 @@ class CostedRun(NamedTuple):
         job: as sacct has it.
         began_at: since when it had the size that it has; seconds since 1970.
         rate: what it costs each second, None where nobody knows.
+        charge: what its job was charged, None where meters counted it.
     """
 
     job: JobRow
     began_at: int
     rate: Rate | None
+    charge: JobCharge | None = None
 
     @property
     def cost(self) -> int | None:
         """Billing-seconds; None while it runs, and where nobody knows."""
+        if self.charge is not None:
+            return None if self.charge.priced_by == NOT_PRICED else self.charge.amount
         if self.job.ended_at is None or self.rate is None:
             return None
         return prices.cost_of_run(self.rate.per_second, self.job.ended_at - self.began_at)

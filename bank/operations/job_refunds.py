@@ -1,6 +1,7 @@
 """Refunds of jobs: what a run cost is given back, each run once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from bank.errors import Busy, Refusal
@@ -8,21 +9,24 @@ from bank.ledger.amounts import format_known_su, format_su
 from bank.ledger.entries import Draft
 from bank.ledger.references import of_job
 from bank.operations.bank import Bank, utc_text
+from bank.operations.booking import book_use
 from bank.operations.closing import settle_given_back
 from bank.operations.clusters import Cluster
 from bank.operations.commands import Command
 from bank.operations.corrections import correction_draft
 from bank.operations.files import log, newest, only_one
 from bank.operations.following import enforce_soon
+from bank.operations.job_charges import SizedRun, charge_runs
 from bank.operations.job_costs import CostedRun, find_job
 from bank.operations.keys import Request, find_answer, find_earlier, keep_answer
 from bank.operations.looking import describe, describe_soon
-from bank.operations.metering import Result, book_rehearsed, read_meters
+from bank.operations.metering import Result, book_rehearsed
 from bank.policy import refunds
+from bank.policy.charged_time import JOBS
 from bank.policy.metering import EDGE_SECONDS
 from bank.policy.quotes import decimal
 from bank.policy.refunds import Use
-from bank.store import accounts, job_refunds, meters
+from bank.store import accounts, job_charges, job_refunds, meters
 from bank.store.accounts import Account
 from bank.store.connect import Writer, reading, writing
 from bank.store.job_refunds import JobRefund
@@ -57,7 +61,8 @@ class Order(NamedTuple):
         read_at: when its meters were last read, UTC microseconds.
         reason: free text.
         key: the key that the command was given.
-        unbooked: what a dry run has read there, None where it was booked.
+        unbooked: what a dry run has read there, None where it was booked, or where jobs charge.
+        is_by_jobs: whether they do.
     """
 
     cluster: Cluster
@@ -65,6 +70,7 @@ class Order(NamedTuple):
     reason: str = ""
     key: str | None = None
     unbooked: Result | None = None
+    is_by_jobs: bool = False
 
 
 class Refund(NamedTuple):
@@ -136,10 +142,12 @@ def _refuse_unclear(name: str, cluster: Cluster, runs: Sequence[CostedRun]) -> N
 def read_now(bank: Bank, cluster: Cluster, *, dry_run: bool) -> Order:
     """Book what was used on a cluster until now, as an order needs it."""
     with only_one(bank, wait_seconds=bank.settings.slurm_timeout_seconds):
-        result = read_meters(bank, cluster, dry_run=dry_run)
+        result = book_use(bank, cluster, dry_run=dry_run)
     for note in result.notes:
         bank.warn(note)
-    return Order(cluster, result.state.asked_at, unbooked=result if dry_run else None)
+    is_by_jobs = result.state.source == JOBS
+    unbooked = result if dry_run and not is_by_jobs else None
+    return Order(cluster, result.state.asked_at, unbooked=unbooked, is_by_jobs=is_by_jobs)
 
 
 def _post(
@@ -224,6 +232,7 @@ def refund_runs(
     names = sorted({run.job.account for run in runs})
     if order.unbooked is not None:
         book_rehearsed(bank, writer, order.cluster, order.unbooked, names)
+    runs = _with_charges(bank, writer, order, runs)
     known = accounts.find_many(writer, names)
     places = meters.find_places(writer, cluster)
     uses = {
@@ -240,6 +249,18 @@ def refund_runs(
         done.append(one)
     _book(bank, writer, order, known, done)
     return done
+
+
+def _with_charges(
+    bank: Bank, writer: Writer, order: Order, runs: Sequence[CostedRun]
+) -> list[CostedRun]:
+    """Return runs with what their jobs were charged; where jobs charge, all that have ended are."""
+    cluster = order.cluster.name
+    if order.is_by_jobs:
+        ended = [SizedRun(one.job, one.began_at) for one in runs if one.job.ended_at is not None]
+        charge_runs(bank, writer, cluster, ended)
+    charges = job_charges.find_newest(writer, cluster, [one.job.db_index for one in runs])
+    return [one._replace(charge=charges.get(one.job.db_index)) for one in runs]
 
 
 def _why_not(
@@ -263,7 +284,8 @@ def _why_not(
         return Refund(run, 0, "cost_unknown", note)
     if run.cost == 0:
         return Refund(run, 0, _NOTHING, "cost nothing")
-    if (job.ended_at + EDGE_SECONDS) * _MICROSECONDS >= order.read_at:
+    is_counted = run.charge is not None
+    if not is_counted and (job.ended_at + EDGE_SECONDS) * _MICROSECONDS >= order.read_at:
         return Refund(run, 0, _NOT_READ, "ended this very moment: try again")
     return None
 
@@ -273,15 +295,17 @@ def _refundable(writer: Writer, run: CostedRun, order: Order, use: Use) -> Refun
     job = run.job
     assert job.ended_at is not None
     assert run.cost is not None
-    readings = job_refunds.find_readings(
-        writer,
-        order.cluster.name,
-        job.association,
-        (job.account, job.user, job.partition),
-        began_at=run.began_at,
-        ended_at=job.ended_at,
-    )
-    amount = refunds.refundable(use, job.user, readings, run.cost)
+    rests_on = {of_job(order.cluster.name, job.db_index)}
+    if run.charge is None:
+        rests_on = job_refunds.find_readings(
+            writer,
+            order.cluster.name,
+            job.association,
+            (job.account, job.user, job.partition),
+            began_at=run.began_at,
+            ended_at=job.ended_at,
+        )
+    amount = refunds.refundable(use, job.user, rests_on, run.cost)
     if amount == run.cost:
         return Refund(run, amount)
     what = f"only {format_su(amount)} SUs of it are" if amount else "nothing of it is"
@@ -338,7 +362,10 @@ def describe_refunds(done: Sequence[Refund]) -> dict[str, Any]:
 
 
 def _described(one: Refund) -> dict[str, Any]:
-    job, cost, rate = one.run.job, one.run.cost, one.run.rate
+    job, cost, rate, charge = one.run.job, one.run.cost, one.run.rate, one.run.charge
+    factor = None if rate is None else decimal(rate.factor)
+    if charge is not None:
+        factor = decimal(Fraction(charge.usage_factor)) if charge.usage_factor else None
     return {
         "job": job.shown_id,
         "job_index": job.db_index,
@@ -347,8 +374,9 @@ def _described(one: Refund) -> dict[str, Any]:
         "nodes": job.node_list,
         "state": job.state,
         "qos": job.qos,
-        # As it is now: Slurm keeps no earlier one.
-        "usage_factor": None if rate is None else decimal(rate.factor),
+        # Where meters counted it as it is now: Slurm keeps no earlier one.
+        "usage_factor": factor,
+        "is_charged_by_job": charge is not None,
         "start": utc_text(one.run.began_at * _MICROSECONDS),
         "end": None if job.ended_at is None else utc_text(job.ended_at * _MICROSECONDS),
         "cost_su": format_known_su(cost),
