@@ -8,34 +8,35 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from bank.errors import InputError, Refusal
-from bank.ledger.amounts import format_su
-from bank.ledger.references import is_of_first_look, is_of_reading
+from bank.ledger.references import SEPARATOR, is_of_first_look, is_of_job, is_of_reading
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster, all_clusters
+from bank.operations.compared import Line, Whose, described_rows, together
 from bank.operations.job_costs import CostedRun, find_alive, find_overlapping
 from bank.operations.meter_plan import LAG_SECONDS
 from bank.operations.rates import Rate
 from bank.policy import metering, reconciliation
+from bank.policy.charged_time import JOBS
 from bank.policy.metering import Span
 from bank.policy.reconciliation import (
     BY_HAND,
+    BY_JOBS,
     FIRST_LOOK,
     REFUNDED,
     UNEXPLAINED,
     RunInSacct,
     Segment,
 )
-from bank.slurm import sacctmgr
+from bank.slurm import sacctmgr, tres
 from bank.slurm.command import run
-from bank.store import accounts, charges, meters
-from bank.store.charges import Charge, MeterInSpan, Moment
+from bank.store import accounts, charges, meters, usage_sources
+from bank.store.charges import Charge, MeterInSpan, MeterReading, Moment
 from bank.store.connect import reading
 from bank.store.meters import ClusterState
 
 _MICROSECONDS = 1_000_000
 _DEFAULT_DAYS = 30
-_Whose = tuple[str, str]
 
 
 class _Books(NamedTuple):
@@ -59,14 +60,6 @@ class _Books(NamedTuple):
         """Return when the cluster was last read before a time."""
         number = bisect_left(self.looks, at, key=attrgetter("asked_at"))
         return self.looks[number - 1] if number else None
-
-
-class _Line(NamedTuple):
-    """What of one user's use of one account sacct shows, what is booked, and what leads there."""
-
-    sacct: Fraction
-    booked: int
-    parts: dict[str, Fraction]
 
 
 class _Question(NamedTuple):
@@ -109,12 +102,30 @@ def compare(bank: Bank, start: str | None, end: str | None) -> dict[str, Any]:
     question = _Question(since, until, kept_since)
     found = {}
     for cluster in all_clusters(bank):
-        books = _read_books(bank, cluster, question)
+        mine = _since_change(bank, cluster, question)
+        books = _read_books(bank, cluster, mine)
         if books is not None:
-            found[cluster.name] = _compare_cluster(bank, cluster, question, books)
+            found[cluster.name] = _compare_cluster(bank, cluster, mine, books)
     if not found:
         raise Refusal("nothing_read", "no cluster was ever read: run 'slurm_bank.py enforce'")
-    return _described(question, found)
+    rows = described_rows(found)
+    return {
+        "from": utc_text(question.since),
+        "to": utc_text(question.until),
+        "rows": rows,
+        "agrees": not any(
+            row["unexplained_billing_seconds"] or row.get("meters_unexplained_billing_seconds")
+            for row in rows
+        ),
+    }
+
+
+def _since_change(bank: Bank, cluster: Cluster, question: _Question) -> _Question:
+    """Return the period as far as what charges the cluster now has charged it."""
+    with reading(bank.database) as reader:
+        history = usage_sources.find_history(reader, cluster.name)
+    changed = history[-1].since * _MICROSECONDS if len(history) > 1 else 0
+    return question._replace(since=min(max(question.since, changed), question.until))
 
 
 def _read_books(bank: Bank, cluster: Cluster, question: _Question) -> _Books | None:
@@ -136,7 +147,8 @@ def _read_books(bank: Bank, cluster: Cluster, question: _Question) -> _Books | N
 
 def _compare_cluster(
     bank: Bank, cluster: Cluster, question: _Question, books: _Books
-) -> dict[_Whose, _Line]:
+) -> dict[Whose, Line]:
+    is_by_jobs = books.state.source == JOBS
     lag = cluster.config.calc_period_seconds + LAG_SECONDS
     before = books.last_look_before(question.since)
     first = before.asked_at if before else question.since
@@ -151,9 +163,11 @@ def _compare_cluster(
     by_meter = _by_meter(books, costed)
     charged = _by_reference(books)
     since, until = _seconds(question.since), _seconds(question.until)
-    lines: dict[_Whose, _Line] = {}
+    lines: dict[Whose, Line] = {}
     for meter in [*books.meters, *_never_read(books, by_meter)]:
-        runs = [_ran(one, alive) for one in by_meter.get(meter.association, [])]
+        runs = [
+            _ran(one, alive, is_by_jobs=is_by_jobs) for one in by_meter.get(meter.association, [])
+        ]
         segments = _segments(meter, question, books, charged, lag)
         parts = reconciliation.meter_parts(segments, runs, since, until)
         booked = sum(segment.charged + segment.adjusted for segment in segments)
@@ -161,10 +175,42 @@ def _compare_cluster(
         for one in runs:
             amount, leads = reconciliation.shown_by_sacct(one, since, until)
             shown += amount
-            parts = _together(parts, leads)
-        _add(lines, (meter.account, meter.user), _Line(shown, booked, parts))
-    for whose, cause, posted in _without_reading(books, question):
-        _add(lines, whose, _Line(Fraction(0), posted, {cause: Fraction(posted)}))
+            parts = together(parts, leads)
+        _add(lines, (meter.account, meter.user), Line(shown, booked, parts))
+    if is_by_jobs:
+        lines = _by_jobs(bank, cluster, question, books, costed, lines)
+    for whose, cause, posted in _without_reading(books, question, is_by_jobs=is_by_jobs):
+        _add(lines, whose, Line(Fraction(0), posted, {cause: Fraction(posted)}))
+    return lines
+
+
+def _by_jobs(
+    bank: Bank,
+    cluster: Cluster,
+    question: _Question,
+    books: _Books,
+    costed: Sequence[CostedRun],
+    counted: Mapping[Whose, Line],
+) -> dict[Whose, Line]:
+    """Return what jobs were charged, each line with what meters counted meanwhile."""
+    # Loaded here, because where meters charge nobody needs it.
+    from bank.operations.comparison_by_jobs import run_lines
+
+    lines = {
+        whose: Line(Fraction(0), 0, {}, line)
+        for whose, line in counted.items()
+        if line.booked or line.sacct
+    }
+    for run_line in run_lines(
+        bank,
+        cluster.name,
+        costed,
+        books.charges,
+        since_seconds=question.since // _MICROSECONDS,
+        until_seconds=question.until // _MICROSECONDS,
+    ):
+        line = Line(Fraction(run_line.shown), run_line.booked, run_line.parts)
+        _add(lines, (run_line.account, run_line.user), line)
     return lines
 
 
@@ -172,19 +218,13 @@ def _seconds(microseconds: int) -> Fraction:
     return Fraction(microseconds, _MICROSECONDS)
 
 
-def _together(first: Mapping[str, Fraction], second: Mapping[str, Fraction]) -> dict[str, Fraction]:
-    return {
-        cause: first.get(cause, Fraction(0)) + second.get(cause, Fraction(0))
-        for cause in {**first, **second}
-    }
-
-
-def _add(lines: dict[_Whose, _Line], whose: _Whose, line: _Line) -> None:
-    before = lines.get(whose, _Line(Fraction(0), 0, {}))
-    lines[whose] = _Line(
+def _add(lines: dict[Whose, Line], whose: Whose, line: Line) -> None:
+    before = lines.get(whose, Line(Fraction(0), 0, {}))
+    lines[whose] = Line(
         before.sacct + line.sacct,
         before.booked + line.booked,
-        _together(before.parts, line.parts),
+        together(before.parts, line.parts),
+        before.counted,
     )
 
 
@@ -224,11 +264,19 @@ def _by_reference(books: _Books) -> dict[str, tuple[int, int]]:
                 found[one.reference] = charged + one.amount, adjusted
             else:
                 found[one.reference] = charged, adjusted + one.amount
+    for reading_of_meter in (one for meter in books.meters for one in meter.readings):
+        if reading_of_meter.cause == metering.CONTROL:
+            # What a counter shows that was set back it has counted since.
+            rise = reading_of_meter.rise
+            found[reading_of_meter.reference] = (rise if rise >= 0 else reading_of_meter.raw), 0
     return found
 
 
-def _ran(one: CostedRun, alive: set[int]) -> RunInSacct:
-    job, rate = one.job, one.rate or Rate(Fraction(0), Fraction(0), 0, is_cut=False)
+def _ran(one: CostedRun, alive: set[int], *, is_by_jobs: bool) -> RunInSacct:
+    job = one.job
+    # A job that is not charged because nobody knows its price has one by its whole number.
+    whole = int(tres.quantities(job.alloc_tres).get("billing", 0)) if is_by_jobs else 0
+    rate = one.rate or Rate(Fraction(0), Fraction(0), whole, is_cut=False)
     return RunInSacct(
         one.began_at,
         job.ended_at,
@@ -259,7 +307,7 @@ def _segments(
     last = max(looks, default=Moment(question.since, question.since))
     found: list[Segment] = []
     for one in meter.readings:
-        cause = one.cause
+        cause = _cause(one)
         look = books.last_look_before(one.moment.asked_at)
         if look is not None and look > last:
             found.append(_segment(last, look.asked_at, metering.RISE, question, lag))
@@ -270,12 +318,22 @@ def _segments(
                 cause = metering.RISE
         charge, adjustment = charged.get(one.reference, (0, 0))
         new = _segment(last, one.moment.asked_at, cause, question, lag)
-        found.append(new._replace(charged=charge, adjusted=adjustment))
+        is_control = one.cause == metering.CONTROL or books.state.source == JOBS
+        found.append(new._replace(charged=charge, adjusted=adjustment, is_control=is_control))
         last = one.moment
     until = min(books.state.asked_at, question.until)
     if not meter.has_later and until > last.asked_at:
         found.append(_segment(last, until, metering.RISE, question, lag))
     return _joined(found)
+
+
+def _cause(one: MeterReading) -> str:
+    """Return what a reading means; of a control reading what it would mean where meters charge."""
+    if one.cause != metering.CONTROL:
+        return one.cause
+    if one.rise < 0:
+        return metering.FALL
+    return metering.FIRST if one.reference.endswith(f"{SEPARATOR}1") else metering.RISE
 
 
 def _joined(segments: Sequence[Segment]) -> list[Segment]:
@@ -305,8 +363,13 @@ def _is_quiet(segment: Segment) -> bool:
     return segment.cause == metering.RISE and not segment.may_be_forgotten
 
 
-def _without_reading(books: _Books, question: _Question) -> Iterator[tuple[_Whose, str, int]]:
-    """Yield what was booked in the period and rests on no reading, by whose it is and why."""
+def _without_reading(
+    books: _Books, question: _Question, *, is_by_jobs: bool
+) -> Iterator[tuple[Whose, str, int]]:
+    """Yield what was booked in the period and rests on no reading, by whose it is and why.
+
+    What rests on runs of jobs is compared with those where jobs charge.
+    """
     for one in books.charges:
         reference = one.reference or ""
         if one.posted_at >= question.until or (one.amount > 0 and is_of_reading(reference)):
@@ -314,45 +377,12 @@ def _without_reading(books: _Books, question: _Question) -> Iterator[tuple[_Whos
         cause = BY_HAND
         if one.kind == "refund":
             cause = REFUNDED
+        elif is_of_job(reference):
+            if is_by_jobs:
+                continue
+            cause = BY_JOBS
         elif is_of_first_look(reference):
             cause = FIRST_LOOK
         elif one.kind == "charge":
             cause = UNEXPLAINED
         yield (one.account, one.user or ""), cause, one.amount
-
-
-def _described(question: _Question, found: Mapping[str, Mapping[_Whose, _Line]]) -> dict[str, Any]:
-    rows = [
-        _described_line(cluster, account, user, line)
-        for cluster, lines in sorted(found.items())
-        for (account, user), line in sorted(lines.items())
-        if line.sacct or line.booked or any(line.parts.values())
-    ]
-    return {
-        "from": utc_text(question.since),
-        "to": utc_text(question.until),
-        "rows": rows,
-        "agrees": not any(row["unexplained_billing_seconds"] for row in rows),
-    }
-
-
-def _described_line(cluster: str, account: str, user: str, line: _Line) -> dict[str, Any]:
-    parts = reconciliation.in_whole(line.sacct, line.booked, line.parts)
-    sacct = round(line.sacct)
-    unexplained = parts.get(UNEXPLAINED, 0)
-    return {
-        "cluster": cluster,
-        "account": account,
-        "user": user or None,
-        "sacct_su": format_su(sacct),
-        "booked_su": format_su(line.booked),
-        "difference_su": format_su(line.booked - sacct),
-        "unexplained_su": format_su(unexplained),
-        "sacct_billing_seconds": sacct,
-        "booked_billing_seconds": line.booked,
-        "unexplained_billing_seconds": unexplained,
-        "causes": [
-            {"cause": cause, "amount_su": format_su(amount), "amount_billing_seconds": amount}
-            for cause, amount in parts.items()
-        ],
-    }

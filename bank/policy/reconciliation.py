@@ -28,12 +28,21 @@ FIRST_LOOK = "used before the first look"
 FORGOTTEN = "forgotten by sacct"
 REFUNDED = "refunded"
 BY_HAND = "adjusted by hand"
+# Where jobs charge.
+ROUNDED = "rounded"
+BY_METERS = "counted by meters before"
+NOT_YET = "not charged yet"
+CHANGED = "said otherwise by slurmdbd since"
+KEPT = "given back before, or of a period that is over"
+# Where meters charge that took over from jobs.
+BY_JOBS = "charged by jobs before"
 UNEXPLAINED = "unexplained"
 
 # In the order in which they lead from what sacct says to what is booked.
 CAUSES = (
     *(FRACTION, SUSPENDED, FACTOR, RUNAWAY, BEFORE, AFTER, RUNNING, LOST, FROM_SACCT, WEIGHTS),
-    *(UNPRICED, FIRST_LOOK, FORGOTTEN, REFUNDED, BY_HAND, UNEXPLAINED),
+    *(UNPRICED, FIRST_LOOK, FORGOTTEN, BY_METERS, BY_JOBS, ROUNDED, NOT_YET, CHANGED, KEPT),
+    *(REFUNDED, BY_HAND, UNEXPLAINED),
 )
 Parts = dict[str, Fraction]
 
@@ -82,6 +91,7 @@ class Segment(NamedTuple):
         adjusted: billing-seconds that it had lost, booked from sacct.
         cause: of the newer reading: see `metering`.
         may_be_forgotten: whether it began at a time that sacct has been made to forget.
+        is_control: whether jobs charged then, so that nothing was booked for what the meter lost.
     """
 
     span: Span
@@ -89,6 +99,7 @@ class Segment(NamedTuple):
     adjusted: int
     cause: str
     may_be_forgotten: bool = False
+    is_control: bool = False
 
 
 _QUIET = (metering.RISE, metering.FIRST, metering.BASELINE)
@@ -103,7 +114,7 @@ def shown_by_sacct(run: RunInSacct, since: Fraction, until: Fraction) -> tuple[F
     seconds = run.seconds_in(since, until)
     elapsed = max(seconds - run.suspended_seconds, Fraction(0))
     parts = {
-        FRACTION: (run.billing - run.whole) * elapsed,
+        (UNPRICED if run.is_unpriced else FRACTION): (run.billing - run.whole) * elapsed,
         SUSPENDED: run.billing * (seconds - elapsed),
         FACTOR: run.billing * (run.factor - 1) * seconds,
     }
@@ -158,6 +169,9 @@ def _residual(
     known = min(max(rest, bounds.least - ran - 1), bounds.most - ran + 1)
     yield (RUNNING if segment.cause in _QUIET else LOST), known
     rest -= known
+    if rest < 0 and segment.is_control:
+        yield LOST, rest
+        return
     if rest < 0:
         yield (FIRST_LOOK if segment.cause == metering.BASELINE else UNEXPLAINED), rest
         return
@@ -181,13 +195,15 @@ def _residual(
         yield (FORGOTTEN if segment.may_be_forgotten else UNEXPLAINED), rest
 
 
-def in_whole(sacct: Fraction, booked: int, parts: Mapping[str, Fraction]) -> dict[str, int]:
+def in_whole(
+    sacct: Fraction, booked: int, parts: Mapping[str, Fraction], *, rest: str = RUNNING
+) -> dict[str, int]:
     """Return the parts in whole billing-seconds, which together are the difference.
 
-    What rounding leaves over goes to what was cut off anyway.
+    What rounding leaves over goes to what was cut off, or rounded, anyway.
     """
     whole = {cause: round(parts.get(cause, Fraction(0))) for cause in CAUSES}
     left = booked - round(sacct) - sum(whole.values())
     assert abs(left) <= len(CAUSES), "the causes do not make up the difference"
-    whole[RUNNING] += left
+    whole[rest] += left
     return {cause: amount for cause, amount in whole.items() if amount}

@@ -21,11 +21,15 @@ class MeterReading(NamedTuple):
         reference: what entries that rest on it refer to.
         cause: one of those in `bank.policy.metering`.
         moment: when it was.
+        rise: billing-seconds by which the meter rose since the reading before; below 0 it fell.
+        raw: what it showed.
     """
 
     reference: str
     cause: str
     moment: Moment
+    rise: int
+    raw: int
 
 
 class MeterInSpan(NamedTuple):
@@ -79,15 +83,18 @@ def find_meters_in_span(
         )
     }
     readings: dict[int, list[MeterReading]] = {}
-    for meter_id, seq, cause, asked_at, answered_at in reader.stream(
-        "SELECT meter_id, seq, cause, reading.asked_at, reading.answered_at"
+    for meter_id, seq, cause, asked_at, answered_at, raw, before_raw in reader.stream(
+        "SELECT meter_id, seq, cause, reading.asked_at, reading.answered_at, reading.raw,"
+        " coalesce((SELECT raw FROM reading AS last WHERE last.meter_id = meter.meter_id"
+        " AND last.seq = reading.seq - 1), 0)"
         f" {_OF_CLUSTER} AND reading.asked_at >= :since AND reading.asked_at < :until"
         " ORDER BY meter_id, seq",
         cluster=cluster,
         since=since,
         until=until,
     ):
-        one = MeterReading(of_reading(meter_id, seq), cause, Moment(asked_at, answered_at))
+        moment = Moment(asked_at, answered_at)
+        one = MeterReading(of_reading(meter_id, seq), cause, moment, raw - before_raw, raw)
         readings.setdefault(meter_id, []).append(one)
     later = {
         meter_id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bank.operations import reconciling, source_changes
+from bank.operations import comparison_with_slurm, reconciling, source_changes
 from bank.operations.enforcement import enforce
 from tests.lab import Lab
 from tests.lab.accounts import end_jobs
@@ -93,6 +93,10 @@ def agrees(
             wanted = worked_out(branch.lab, account, factors or {}, weights or {})
             assert charged(branch, account) == {run: cost for run, cost in wanted.items() if cost}
     branch.agrees(**{account: sum(charged(branch, account).values()) for account in accounts})
+    compared = comparison_with_slurm.compare(branch.bank, None, None)
+    assert compared["agrees"], compared["rows"]
+    booked = {row["account"]: row["booked_billing_seconds"] for row in compared["rows"]}
+    assert booked == {account: branch.charged(account) for account in accounts}
 
 
 def test_each_kind_of_job_is_charged_as_sacct_says(branch: Branch) -> None:

@@ -319,7 +319,7 @@ def test_a_dry_run_that_was_overtaken_says_so(jobs: Jobs, monkeypatch: pytest.Mo
         enforce(bank)
         return result
 
-    monkeypatch.setattr(job_refunds, "read_meters", overtaken)
+    monkeypatch.setattr(job_refunds, "book_use", overtaken)
     monkeypatch.setattr(job_refunds, "only_one", lambda *_, **__: nullcontext())
     with pytest.raises(Busy, match="others have booked readings of cluster fake: try again"):
         jobs.refund("7", dry_run=True)
