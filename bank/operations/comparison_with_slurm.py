@@ -318,13 +318,13 @@ def _segments(
                 cause = metering.RISE
         charge, adjustment = charged.get(one.reference, (0, 0))
         new = _segment(last, one.moment.asked_at, cause, question, lag)
-        is_control = one.cause == metering.CONTROL or books.state.source == JOBS
-        found.append(new._replace(charged=charge, adjusted=adjustment, is_control=is_control))
+        found.append(new._replace(charged=charge, adjusted=adjustment))
         last = one.moment
     until = min(books.state.asked_at, question.until)
     if not meter.has_later and until > last.asked_at:
         found.append(_segment(last, until, metering.RISE, question, lag))
-    return _joined(found)
+    is_control = books.state.source == JOBS
+    return [one._replace(is_control=is_control) for one in _joined(found)]
 
 
 def _cause(one: MeterReading) -> str:
