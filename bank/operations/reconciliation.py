@@ -184,9 +184,10 @@ def reconcile(
     for start, end in _chunks(order):
         report = _both(report, _charge_chunk(bank, cluster, order, start, end))
     if names is None and order.since <= known_until and not dry_run:
+        known_until = until - _EDGE_SECONDS
         with writing(bank.database) as writer:
-            usage_sources.write_reconciled_until(writer, cluster.name, until - _EDGE_SECONDS)
-            mybrc_jobs.take_back_until(bank, writer, cluster.name, until - _EDGE_SECONDS)
+            usage_sources.write_reconciled_until(writer, cluster.name, known_until)
+            mybrc_jobs.take_back_until(bank, writer, cluster.name, known_until)
     return report
 
 

@@ -1,10 +1,13 @@
 """Proof that what jobs are charged is what the entries hold."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from bank.ledger.proof import Found
 from bank.ledger.references import LIKE_JOB, of_job
+from bank.policy import prices
 from bank.store.connect import Reader
+from bank.store.job_charges import NOT_PRICED
 
 # What runs are charged by their newest rows, and what entries hold of them, but for refunds.
 _BOTH = f"""
@@ -44,4 +47,36 @@ def charge_problems(reader: Reader) -> Iterator[str]:
     ):
         what = f"its last revision is {last}, and there are {count}"
         found.say(table, "revision", what, f"run {cluster}/{index}")
+    for row in reader.stream(
+        "SELECT cluster, job_index, revision, shown_id, seconds, ended_at - began_at, billing,"
+        " usage_factor, priced_by, amount FROM job_charge"
+    ):
+        what = _wrong_price(*row[4:], is_first=row[2] == 1)
+        if what:
+            found.say(table, "price", what, f"job {row[3]} ({row[0]}/{row[1]})")
     yield from found.told()
+
+
+def _wrong_price(
+    seconds: int,
+    most: int,
+    billing: str,
+    factor: str,
+    priced_by: str,
+    amount: int,
+    *,
+    is_first: bool,
+) -> str:
+    """Say what is wrong with what a run is charged by its row; "" where nothing is."""
+    if seconds > most:
+        return f"charged for {seconds} seconds, it had its size for {most}"
+    if priced_by == NOT_PRICED:
+        return f"has no price, and is charged {amount}" if is_first and amount else ""
+    try:
+        cost = prices.rounded(prices.per_second(Fraction(billing), Fraction(factor)) * seconds)
+    except ValueError:
+        return f"its price is no price: {billing!r} and {factor!r}"
+    # Of a later revision some may stay that was given back, or settled by a period that is over.
+    if amount < cost or (is_first and amount > cost):
+        return f"says {amount} billing-seconds, its price and time make {cost}"
+    return ""

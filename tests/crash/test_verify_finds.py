@@ -28,7 +28,10 @@ TABLES = (
 # What nothing else in the database says: figures of the last look at Slurm, which the next look
 # writes anew, and columns that belong to the programs that read the accounts table.
 UNPROVABLE = {
-    "place": {"parent_id", "running", "orphaned", "held_by_others"},
+    "place": {
+        *("parent_id", "running", "orphaned", "held_by_others"),
+        *("seen_at", "counted_since", "is_behind"),
+    },
     "settled": {"joined", "left_closed"},
     # Of one without dates; those of one with dates stand in the changes of its account.
     "allocation_grant": {"start_at", "kind"},
