@@ -364,9 +364,9 @@ def document(rows: Sequence[Row]) -> str:
 
 `scripts/bench` starts two private clusters, one with 1,000 accounts and one with 10,000, each
 account with a user, then a small one where each message to slurmdbd is delayed as on a site's
-network, then two of which one has the hooks, and prints this table; `scripts/bench --write` keeps it here. Two commands are
-timed in turn, as whole processes; a figure is the median, a ratio the median of the ratios pair by
-pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
+network, then two of which one has the hooks, and prints this table; `scripts/bench --write` keeps
+it here. Two commands are timed in turn, as whole processes; a figure is the median, a ratio the
+median of the ratios pair by pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
 
 {machine()}; {versions}.
 
