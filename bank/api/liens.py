@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-from fractions import Fraction
 from functools import partial
 from itertools import count
 from typing import Annotated, Any, Literal
@@ -22,7 +21,6 @@ from bank.ledger.names import account_name, user_name
 from bank.operations import liens as acts
 from bank.operations.liens import Answer, Ending, Wanted
 from bank.operations.shown_liens import describe_lien, show_lien, show_liens
-from bank.policy.prices import at_most
 
 _MICROSECONDS = 1_000_000
 # No secret, but like no other ever. One from the system's source each time would take longer than
@@ -90,7 +88,7 @@ HOT_ROUTES = (Route(router.prefix, place_lien, methods=["POST"]),)
 
 
 def _wanted(request: Request, caller: Caller, asked: LienRequest, key: str | None) -> Wanted:
-    cost_of_one = at_most(Fraction(asked.cost_su) * BILLING_SECONDS_PER_SU)
+    cost_of_one = _at_most(asked.cost_su)
     at_once = min(asked.at_once or asked.tasks, asked.tasks)
     if cost_of_one * at_once >= MAX_SU * BILLING_SECONDS_PER_SU:
         raise Refusal(
@@ -112,6 +110,12 @@ def _wanted(request: Request, caller: Caller, asked: LienRequest, key: str | Non
         actor=caller.name,
         reason=asked.reason,
     )
+
+
+def _at_most(su: str) -> int:
+    """Return as billing-seconds, rounded up, an amount of SUs with at most four decimals."""
+    whole, _, decimals = su.partition(".")
+    return -(int(whole + decimals.ljust(4, "0")) * -BILLING_SECONDS_PER_SU // 10_000)
 
 
 def _token(caller: Caller, key: str | None) -> str:

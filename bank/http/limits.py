@@ -1,6 +1,5 @@
-"""What is too much or too slow, and the counting of all that is answered."""
+"""What is too much, and the counting of all that is answered."""
 
-import asyncio
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -11,7 +10,6 @@ from bank.http.problems import problem
 
 # A job description, or a job as it is reported; sbatch takes larger scripts, nobody needs to.
 MOST_BODY_BYTES = 256 * 1024
-BODY_SECONDS = 10
 _NO_ROUTE = "none"
 
 
@@ -39,16 +37,11 @@ class Limits:
 
         try:
             try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await self._body(scope, receive)
+                body = await self._body(scope, receive)
             except ClientDisconnect:
                 return
-            except TimeoutError:
-                await self._refuse(door, 408, "too_slow", "the body did not come in time", answer)
-                return
             if body is None:
-                most = f"a body may have {MOST_BODY_BYTES} bytes"
-                await self._refuse(door, 413, "too_large", most, answer)
+                await self._refuse(door, answer)
                 return
             await self._app(scope, _given(body, receive), answer)
         finally:
@@ -76,14 +69,15 @@ class Limits:
             more = message.get("more_body", False)
         return b"".join(parts)
 
-    async def _refuse(self, door: Door, status: int, code: str, detail: str, send: Send) -> None:
-        door.counts.refusals.labels(code).inc()
+    async def _refuse(self, door: Door, send: Send) -> None:
+        door.counts.refusals.labels("too_large").inc()
+        most = f"a body may have {MOST_BODY_BYTES} bytes"
         # What is not read any more would be taken for the next request.
-        response = problem(status, code, detail, headers={"Connection": "close"})
+        response = problem(413, "too_large", most, headers={"Connection": "close"})
         await send(
             {
                 "type": "http.response.start",
-                "status": status,
+                "status": response.status_code,
                 "headers": response.raw_headers,
             }
         )

@@ -1,7 +1,7 @@
 """One connection: who is at its other end, and how long it may take.
 
-uvicorn has no time-out for a request's head or for a client that does not read, no bound on how
-much of a head it keeps, and does not say who is at the other end of a socket.
+uvicorn has no time-out for a request or for a client that does not read, no bound on how much of a
+head it keeps, and does not say who is at the other end of a socket.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bank.http.door import Door
 
-# From the first byte of a request until its head is whole, and until a client reads on.
-HEAD_SECONDS = 10
+# From the first byte of a request to its last, and until a client reads on.
+SLOWEST_SECONDS = 10
 MOST_HEAD_BYTES = 16 * 1024
 # For one user of this machine who is not trusted, and for all who come over the network.
 MOST_OF_ONE_USER = 64
@@ -61,7 +61,7 @@ class Connection(HttpToolsProtocol):
         if _open[whose] > most:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections")
         else:
-            self._wait_for_head()
+            self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -76,19 +76,19 @@ class Connection(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._deadline is None:
-                self._wait_for_head()
+                self._wait_for_request()
         super().data_received(data)
         if self._is_in_head and self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
 
     def on_headers_complete(self) -> None:
-        """Ask for the answer: the head came in time."""
-        self._in_time()
+        """Ask for the answer."""
         self._is_in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Expect the next request."""
+        """Expect the next request: this one came in time."""
+        self._in_time()
         super().on_message_complete()
         self._is_in_head = True
         self._head_bytes = 0
@@ -97,7 +97,7 @@ class Connection(HttpToolsProtocol):
         """Wait for a client that does not read, but not for ever."""
         super().pause_writing()
         self._in_time()
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._deadline = self.loop.call_later(SLOWEST_SECONDS, self._give_up)
 
     def resume_writing(self) -> None:
         """Go on: it reads."""
@@ -110,9 +110,9 @@ class Connection(HttpToolsProtocol):
         assert isinstance(door, Door)
         return door
 
-    def _wait_for_head(self) -> None:
+    def _wait_for_request(self) -> None:
         self._deadline = self.loop.call_later(
-            HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT, "too_slow"
+            SLOWEST_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT, "too_slow"
         )
 
     def _in_time(self) -> None:
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
             self.transport.write(f"{head}Content-Length: 0\r\n\r\n".encode())
             self.transport.close()
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+            self._deadline = self.loop.call_later(SLOWEST_SECONDS, self.transport.abort)
 
     def _give_up(self) -> None:
         self._door.counts.refusals.labels("too_slow").inc()

@@ -108,6 +108,7 @@ def test_of_twenty_who_race_as_many_are_paid_for_as_can_be(service: Service, run
         ({"cost_su": "-5"}, "body.cost_su"),
         ({"cost_su": "1e3"}, "body.cost_su"),
         ({"cost_su": "0.00001"}, "body.cost_su"),
+        ({"cost_su": "1."}, "body.cost_su"),
         ({"account": "a b"}, "body.account"),
         ({"account": "--all"}, "body.account"),
         ({"user": "ada\n"}, "body.user"),
@@ -137,9 +138,16 @@ def test_what_is_no_request_at_all_is_refused(service: Service, body: bytes) -> 
     assert (got.status, got.json["type"]) == (422, "bad_input")
 
 
+def test_a_part_of_a_billing_second_is_set_aside_as_a_whole_one(service: Service) -> None:
+    got = service.ask("POST", "/v1/liens", lien("0.0001")).json
+    assert got["lien"]["set_aside_billing_seconds"] == 1
+    exact = service.ask("POST", "/v1/liens", lien("0.5")).json
+    assert exact["lien"]["set_aside_billing_seconds"] == 1800
+
+
 def test_amounts_too_large_for_the_books_are_refused(service: Service) -> None:
     got = service.ask("POST", "/v1/liens", lien("99999999999", tasks=4_000_001))
-    assert (got.status, got.json["type"]) == (422, "bad_input")
+    assert (got.status, got.json["type"]) == (409, "too_much")
 
 
 def test_on_a_cluster_that_meters_charge_nothing_is_set_aside(service: Service) -> None:
