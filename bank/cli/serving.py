@@ -10,6 +10,8 @@ def _serve(bank: Bank, arguments: Arguments) -> int:
     try:
         from bank.service.running import serve
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("bank."):
+            raise
         raise SettingsError(
             f"serve needs {error.name}, which is not installed here: pip install"
             " 'slurm-bank[service]', or what pyproject.toml has under service"

@@ -68,6 +68,8 @@ class Connection(HttpToolsProtocol):
         self._in_time()
         if self._counted_as is not None:
             _open[self._counted_as] -= 1
+            if not _open[self._counted_as]:
+                del _open[self._counted_as]
             self._counted_as = None
         super().connection_lost(exc)
 
