@@ -42,7 +42,10 @@ def refusals(service: Service, code: str) -> float:
     return 0
 
 
-def test_who_is_at_the_other_end_is_known(service: Service) -> None:
+@pytest.mark.parametrize("script", ["", "import sys; sys.modules['uvloop'] = None"])
+def test_who_is_at_the_other_end_is_known(unstarted: Service, script: str) -> None:
+    """With uvloop, and without it."""
+    service = unstarted.start(script)
     assert service.ask("GET", "/v1/accounts/proj").status == 200
     said = service.ask_as(NOBODY, "GET", "/v1/accounts/proj")
     assert said.status == 403
