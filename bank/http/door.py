@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from bank.http.counts import Counts
 from bank.operations.bank import Bank
 from bank.operations.batches import BatchAct
+from bank.operations.hook_submits import Submissions
 from bank.operations.shape_cache import ShapeCache
 from bank.operations.tokens import Known
 
@@ -51,6 +52,7 @@ class Door(NamedTuple):
         ordinary: how much ordinary users of this machine may ask at the same time; who waits here
             keeps nobody else waiting.
         shape: what the cluster has, kept up to date beside the answering.
+        submissions: answers the controller, which does not wait.
     """
 
     bank: Bank
@@ -61,6 +63,7 @@ class Door(NamedTuple):
     readiness: dict[str, Callable[[], str]]
     ordinary: CapacityLimiter
     shape: ShapeCache
+    submissions: Submissions
 
 
 def door_of(connection: HTTPConnection) -> Door:

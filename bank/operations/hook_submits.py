@@ -6,6 +6,7 @@ Nothing here asks Slurm: the controller waits, and with it everybody who waits f
 import pwd
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any
 
@@ -23,19 +24,62 @@ from bank.policy.liens import token_in
 from bank.policy.quotes import Given, cost_of
 from bank.slurm import tres
 from bank.store import liens
-from bank.store.connect import Reader, reading
+from bank.store.connect import Kept, Reader
 
 _TOKEN_BYTES = 9
+# The controller does not wait longer anyway.
+_BUSY_SECONDS = 1
 # More than any account can have: it can be paid where there is no limit.
 WITHOUT_BOUND = 1 << 60
 
 
-def price(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Wanted:
+class Submissions:
+    """Answers what is asked about submissions and changes, in a thread that does nothing else.
+
+    Attributes:
+        thread: the one in which all else here is to be called.
+    """
+
+    def __init__(self, bank: Bank, cache: ShapeCache) -> None:
+        """Take the bank and what the cluster has; nothing is opened yet."""
+        self.thread = ThreadPoolExecutor(1, "submissions")
+        self._bank = bank
+        self._cache = cache
+        self._kept = Kept(bank.database, busy_seconds=_BUSY_SECONDS)
+
+    def close(self) -> None:
+        """Close the database and end the thread."""
+        self.thread.submit(self._kept.close).result()
+        self.thread.shutdown()
+
+    def price(self, told: Mapping[str, Any]) -> Wanted:
+        """See `price`."""
+        with self._kept.reading() as reader:
+            return price(self._bank, self._cache, reader, told)
+
+    def submitted(self, told: Mapping[str, Any]) -> Said:
+        """Tell whether a job can be paid for that is submitted, and set nothing aside.
+
+        Raises:
+            BankError: see `price`; or it cannot be paid for.
+        """
+        with self._kept.reading() as reader:
+            wanted = price(self._bank, self._cache, reader, told)
+            return said(self._bank, acts.check(reader, wanted))
+
+    def modified(self, change: Mapping[str, Any], record: Mapping[str, Any]) -> Said:
+        """See `modified`."""
+        with self._kept.reading() as reader:
+            return modified(self._bank, self._cache, reader, change, record)
+
+
+def price(bank: Bank, cache: ShapeCache, reader: Reader, told: Mapping[str, Any]) -> Wanted:
     """Return what a job that is submitted costs, as a lien that may be placed for it.
 
     Args:
         bank: see `Bank`.
         cache: what the cluster has.
+        reader: the books.
         told: what the hook gathered of the job.
 
     Raises:
@@ -67,7 +111,7 @@ def price(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Wanted:
         at_once=found.tasks if is_full else found.at_once,
         actor=user,
     )
-    return with_cost(bank, wanted, found.cost_of_one)
+    return _with_cost(reader, wanted, found.cost_of_one)
 
 
 def _user(shape: Shape, number: int) -> str:
@@ -80,7 +124,7 @@ def _user(shape: Shape, number: int) -> str:
         raise InputError(f"there is no user {number}") from error
 
 
-def with_cost(bank: Bank, wanted: Wanted, cost: Fraction | None) -> Wanted:
+def _with_cost(reader: Reader, wanted: Wanted, cost: Fraction | None) -> Wanted:
     """Return what is wanted with what one task costs; None is what nothing bounds.
 
     Raises:
@@ -89,7 +133,7 @@ def with_cost(bank: Bank, wanted: Wanted, cost: Fraction | None) -> Wanted:
     if cost is not None:
         return wanted._replace(cost_of_one=prices.at_most(cost))
     try:
-        check(bank, wanted._replace(cost_of_one=WITHOUT_BOUND))
+        acts.check(reader, wanted._replace(cost_of_one=WITHOUT_BOUND))
     except Refusal as error:
         raise Refusal(
             "no_bound",
@@ -97,16 +141,6 @@ def with_cost(bank: Bank, wanted: Wanted, cost: Fraction | None) -> Wanted:
             f" {wanted.account} has a limit: give --time",
         ) from error
     return wanted
-
-
-def check(bank: Bank, wanted: Wanted) -> Answer:
-    """Return what placing a lien would answer, and write nothing.
-
-    Raises:
-        Refusal: it cannot be paid for.
-    """
-    with reading(bank.database) as reader:
-        return acts.check(reader, wanted)
 
 
 def said(bank: Bank, answer: Answer) -> Said:
@@ -122,7 +156,13 @@ def said(bank: Bank, answer: Answer) -> Said:
     return Said(YES, answer.lien.token if answer.lien is not None else "")
 
 
-def modified(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Said:
+def modified(
+    bank: Bank,
+    cache: ShapeCache,
+    reader: Reader,
+    change: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> Said:
     """Tell whether a change of a job can be paid for.
 
     What is set aside for the job counts; a change that makes it no dearer can always be.
@@ -130,15 +170,17 @@ def modified(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Said:
     Args:
         bank: see `Bank`.
         cache: what the cluster has.
-        told: `job`, what is to be changed, and `record`, the job as it is.
+        reader: the books.
+        change: what is to be changed.
+        record: the job as it is.
 
     Raises:
         Refusal: it cannot be paid for.
         SlurmError, InputError: it is not known what it costs.
     """
     shape = cache.shape
-    before = hook_request.record(told["record"])
-    after = before.changed(told["job"])
+    before = hook_request.record(record)
+    after = before.changed(change)
     was, becomes = _cost_of(shape, before), _cost_of(shape, after)
     is_dearer = becomes is None or (was is not None and becomes > was)
     if not is_dearer and after.account == before.account:
@@ -152,11 +194,9 @@ def modified(bank: Bank, cache: ShapeCache, told: Mapping[str, Any]) -> Said:
         tasks=after.tasks,
         at_once=after.tasks,
     )
-    wanted = with_cost(bank, wanted, becomes)
-    with reading(bank.database) as reader:
-        kept = _kept_for(reader, wanted, before)
-        more = max(wanted.amount - kept, 0)
-        answer = acts.check(reader, wanted._replace(cost_of_one=more, tasks=1, at_once=1))
+    wanted = _with_cost(reader, wanted, becomes)
+    more = max(wanted.amount - _kept_for(reader, wanted, before), 0)
+    answer = acts.check(reader, wanted._replace(cost_of_one=more, tasks=1, at_once=1))
     return said(bank, answer)
 
 

@@ -85,18 +85,18 @@ def _count_unasked(door: Door, hook: str, question: Question) -> None:
 
 async def _submit(door: Door, question: Question) -> Said:
     told = _object(question, "job")
-    bank = door.bank
-    wanted = await asyncio.to_thread(hook_submits.price, bank, door.shape, told)
-    if bank.settings.lien_at == "submit":
-        answer = await door.commits.do(liens.place, wanted, wanted.actor)
-    else:
-        answer = await asyncio.to_thread(hook_submits.check, bank, wanted)
-    return hook_submits.said(bank, answer)
+    loop, asked = asyncio.get_running_loop(), door.submissions
+    if door.bank.settings.lien_at == "start":
+        return await loop.run_in_executor(asked.thread, asked.submitted, told)
+    wanted = await loop.run_in_executor(asked.thread, asked.price, told)
+    answer = await door.commits.do(liens.place, wanted, wanted.actor)
+    return hook_submits.said(door.bank, answer)
 
 
 async def _modify(door: Door, question: Question) -> Said:
-    told = {"job": _object(question, "job"), "record": _object(question, "record")}
-    return await asyncio.to_thread(hook_submits.modified, door.bank, door.shape, told)
+    change, record = _object(question, "job"), _object(question, "record")
+    loop, asked = asyncio.get_running_loop(), door.submissions
+    return await loop.run_in_executor(asked.thread, asked.modified, change, record)
 
 
 async def _start(door: Door, question: Question) -> Said:

@@ -18,6 +18,7 @@ from bank.http.door import Door
 from bank.http.limits import Limits
 from bank.http.problems import handle
 from bank.operations.bank import Bank
+from bank.operations.hook_submits import Submissions
 from bank.operations.shape_cache import ShapeCache
 from bank.operations.tokens import Known
 from bank.plugins import routes as hooks
@@ -65,11 +66,12 @@ def make_app(bank: Bank) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[_State]:
         del app
-        with closing(Known(bank)) as known:
+        shape = ShapeCache(bank)
+        with closing(Known(bank)) as known, closing(Submissions(bank, shape)) as asked:
             counts = make_counts()
             commits = Committing(bank, counts)
-            few, shape = CapacityLimiter(_ORDINARY), ShapeCache(bank)
-            door = Door(bank, commits, known, counts, find_trusted(), {}, few, shape)
+            few = CapacityLimiter(_ORDINARY)
+            door = Door(bank, commits, known, counts, find_trusted(), {}, few, shape, asked)
             commits.start()
             beside = [asyncio.create_task(_beside(one, door)) for one in BACKGROUND]
             try:

@@ -2,6 +2,7 @@
 
 import pwd
 from collections.abc import Mapping
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bank.operations import hook_starts, hook_submits, liens, upkeep
 from bank.operations.bank import Bank
 from bank.operations.hook_answers import Said, said_of
 from bank.operations.hook_starts import Starting
-from bank.operations.hook_submits import WITHOUT_BOUND
+from bank.operations.hook_submits import WITHOUT_BOUND, Submissions
 from bank.operations.liens import Answer, Wanted
 from bank.operations.shape_cache import Shape, ShapeCache
 from bank.policy import quotes
@@ -75,7 +76,13 @@ def cache(bank: Bank) -> Known:
 
 
 def priced(bank: Bank, cache: Known, **told: object) -> Wanted:
-    return hook_submits.price(bank, cache, {**JOB, **told})
+    with reading(bank.database) as reader:
+        return hook_submits.price(bank, cache, reader, {**JOB, **told})
+
+
+def check(bank: Bank, wanted: Wanted) -> Answer:
+    with reading(bank.database) as reader:
+        return liens.check(reader, wanted)
 
 
 def set_to(bank: Bank, **settings: object) -> Bank:
@@ -173,8 +180,8 @@ def test_what_is_not_known_is_neither_yes_nor_no(bank: Bank, cache: Known) -> No
     with pytest.raises(InputError) as caught:
         priced(bank, cache, min_cpus="many")
     assert said_of(caught.value).decision == "unknown"
-    with pytest.raises(SlurmError) as failed:
-        hook_submits.price(bank, ShapeCache(bank), JOB)
+    with pytest.raises(SlurmError) as failed, closing(Submissions(bank, ShapeCache(bank))) as asked:
+        asked.price(JOB)
     assert said_of(failed.value).decision == "unknown"
     other = Refusal("not_charged_by_jobs", "meters charge it")
     assert said_of(other) == Said("unknown", "", "meters charge it")
@@ -183,7 +190,7 @@ def test_what_is_not_known_is_neither_yes_nor_no(bank: Bank, cache: Known) -> No
 def test_refusal_is_told_on_one_line(bank: Bank, cache: Known) -> None:
     wanted = priced(bank, cache, min_cpus=64, num_tasks=64, time_limit=99 * HOUR)
     with pytest.raises(Refusal) as caught:
-        hook_submits.check(bank, wanted)
+        check(bank, wanted)
     said = said_of(caught.value)
     assert said.text() == (
         "no\n\nthis job may cost up to 6,336.0 SUs; account proj has 100.0 available"
@@ -196,7 +203,7 @@ def test_account_that_is_not_open_is_nobodys_business_unless_the_site_holds_thos
     bank: Bank, cache: Known
 ) -> None:
     wanted = priced(bank, cache, account="stranger")
-    answer = hook_submits.check(bank, wanted)
+    answer = check(bank, wanted)
     assert hook_submits.said(bank, answer) == Said("yes")
     strict = set_to(bank, unknown_accounts="hold")
     with pytest.raises(Refusal, match="not open"):
@@ -204,9 +211,7 @@ def test_account_that_is_not_open_is_nobodys_business_unless_the_site_holds_thos
     with pytest.raises(Refusal, match="not open"):
         hook_submits.said(strict, place(bank, wanted))
     # One above it is open, and pays.
-    assert (
-        hook_submits.said(strict, hook_submits.check(bank, priced(bank, cache))).decision == "yes"
-    )
+    assert hook_submits.said(strict, check(bank, priced(bank, cache))).decision == "yes"
 
 
 def test_prices_of_equal_requests_are_worked_out_once(
@@ -223,6 +228,19 @@ def test_prices_of_equal_requests_are_worked_out_once(
         with pytest.raises(Refusal, match="never"):
             priced(bank, cache)
     assert len(asked) == 1
+
+
+def test_one_thread_answers_with_the_books_kept_open(bank: Bank, cache: Known) -> None:
+    with closing(Submissions(bank, cache)) as asked:
+        work = asked.thread.submit
+        assert work(asked.submitted, JOB).result() == Said("yes")
+        assert work(asked.price, JOB).result().amount == SU
+        assert work(asked.modified, {"time_limit": 5}, RECORD).result() == Said("yes")
+        assert work(asked.submitted, {**JOB, "time_limit": 100 * HOUR}).result() == Said("yes")
+        # What was written meanwhile counts.
+        insert(bank, "test1", 1)
+        with pytest.raises(Refusal, match="account test1 has 1.0 available"):
+            work(asked.submitted, {**JOB, "account": "test1", "time_limit": 120}).result()
 
 
 # -- change --------------------------------------------------------------------------------
@@ -242,7 +260,8 @@ def modified(
     bank: Bank, cache: Known, change: Mapping[str, Any], **record: object
 ) -> tuple[str, str]:
     try:
-        said = hook_submits.modified(bank, cache, {"job": change, "record": {**RECORD, **record}})
+        with reading(bank.database) as reader:
+            said = hook_submits.modified(bank, cache, reader, change, {**RECORD, **record})
     except BankError as error:
         said = said_of(error)
     return said.decision, said.message
