@@ -140,8 +140,13 @@ def held_job(hooked: Hooked) -> int:
 
 def start_now(hooked: Hooked, job: int) -> None:
     """Let a job start as soon as it may; Slurm lets those that were requeued wait two minutes."""
-    hooked.lab.wait_for_reason(job, "BeginTime")
-    hooked.lab.run("scontrol", "update", f"jobid={job}", "starttime=now")
+
+    def may_start() -> bool:
+        found = hooked.lab.job(job)
+        return found["Reason"] == "BeginTime" or found["JobState"] == "RUNNING"
+
+    hooked.lab.wait_for(may_start, "the job to wait for its time only")
+    hooked.lab.run("scontrol", "update", f"jobid={job}", "starttime=now", check=False)
     hooked.lab.wait_for_state(job, {"RUNNING"})
 
 
