@@ -31,6 +31,8 @@ from bank.errors import UsageError
 from bank.operations.bank import Bank
 
 _OPTIONS = ("--dry-run", "--json", "--help")
+# Seen with Slurm 22.05: after a reconfigure a new PrologSlurmctld is shown, and not run.
+_RESTART = "restart slurmctld ('scontrol reconfigure' is not enough)"
 
 
 def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
@@ -84,7 +86,7 @@ def _installed(told: Mapping[str, Any]) -> None:
         return
     print_line(f"{told['slurm_conf']} needs, in place of what it says of these:")
     _print_lines(told)
-    print_line("then 'scontrol reconfigure', and 'slurm_bank.py hooks show'")
+    print_line(f"then {_RESTART}, and 'slurm_bank.py hooks show'")
 
 
 def _removed(told: Mapping[str, Any]) -> None:
@@ -93,8 +95,8 @@ def _removed(told: Mapping[str, Any]) -> None:
     if told["lines"]:
         print_line(f"the controller still runs with them: let {told['slurm_conf']} say")
         _print_lines(told)
-        print_line("(a line with nothing behind the = is to be taken out), then 'scontrol")
-        print_line("reconfigure', and 'slurm_bank.py hooks remove' once more")
+        print_line("(a line with nothing behind the = is to be taken out),")
+        print_line(f"then {_RESTART}, and 'slurm_bank.py hooks remove' once more")
     elif not told["done"]:
         print_line("there are no hooks to remove")
 
@@ -114,8 +116,10 @@ def _shown(told: Mapping[str, Any]) -> None:
         print_line(f"mode: {mode}, FAIL_OPEN {told['installed'].get('fail_open')}")
         if not told["is_as_set"]:
             print_line("the settings have changed since: run 'hooks install'")
-    if told["runs_with"]:
+    if told["runs_with"] and not told["is_older"]:
         print_line("the controller runs with them")
+    elif told["runs_with"]:
+        print_line(f"slurm.conf has changed since slurmctld was started: {_RESTART}")
     else:
         print_line("the controller does not run with them: slurm.conf needs")
         _print_lines(told)

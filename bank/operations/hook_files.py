@@ -269,6 +269,7 @@ def show(bank: Bank) -> dict[str, Any]:
         "installed": installed,
         "is_as_set": _as_set(bank, installed),
         "runs_with": not missing,
+        "is_older": _is_older(controller),
         "lines": missing,
         "spool_waiting": spool.waiting(bank)[0],
         "spool_broken": spool.waiting(bank)[1],
@@ -278,6 +279,15 @@ def show(bank: Bank) -> dict[str, Any]:
     except BankError as error:
         return {**told, "service": str(error), "decisions": {}}
     return {**told, "service": "answers", "decisions": _decisions(metrics)}
+
+
+def _is_older(controller: Controller) -> bool:
+    """Tell whether the controller was started before slurm.conf was changed."""
+    started = set_to(controller.config, "BOOT_TIME")
+    path = set_to(controller.config, "SLURM_CONF")
+    if not (started.isdecimal() and os.path.exists(path)):
+        return False
+    return int(os.stat(path).st_mtime) > int(started)
 
 
 def _state(path: str, shipped: str) -> str:

@@ -47,7 +47,8 @@ def test_install_says_which_lines_are_needed(
         "wrote x\n"
         "/etc/slurm/slurm.conf needs, in place of what it says of these:\n"
         "  JobSubmitPlugins=lua\n"
-        "then 'scontrol reconfigure', and 'slurm_bank.py hooks show'\n"
+        "then restart slurmctld ('scontrol reconfigure' is not enough), and 'slurm_bank.py hooks"
+        " show'\n"
     )
     told(monkeypatch, "install", done=[], lines=[], slurm_conf=conf)
     assert printed(capsys, "install") == (
@@ -76,6 +77,7 @@ def test_show_prints_all_of_it(
         "installed": {"mode": "report", "fail_open": "true"},
         "is_as_set": False,
         "runs_with": False,
+        "is_older": True,
         "lines": ["JobSubmitPlugins=lua"],
         "service": "answers",
         "decisions": {"submit yes": 3},
@@ -91,6 +93,10 @@ def test_show_prints_all_of_it(
         *("  submit yes: 3", "spool: 1 waiting, 0 broken"),
     ):
         assert part in text
+    told(monkeypatch, "show", **{**answer, "runs_with": True, "lines": []})
+    assert "has changed since slurmctld was started: restart" in printed(capsys, "show")
+    told(monkeypatch, "show", **{**answer, "runs_with": True, "is_older": False})
+    assert "the controller runs with them" in printed(capsys, "show")
 
 
 def test_group_is_reached_from_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,6 +226,12 @@ def test_show_tells_what_is_there_and_what_the_controller_runs_with(site: Site) 
     assert set(told["files"].values()) == {"installed"}
     assert (told["runs_with"], told["is_as_set"], told["lines"]) == (True, True, [])
     assert "does not answer" in told["service"]
+    conf = site.etc / "slurm.conf"
+    conf.write_text("ClusterName=c1\n")
+    changed = int(conf.stat().st_mtime)
+    for started, is_older in ((changed - 1, True), (changed, False), ("Unknown", False)):
+        site.config["BOOT_TIME"] = str(started)
+        assert hook_files.show(site.bank)["is_older"] is is_older
     site.set(hooks="report")
     (site.etc / "slurm_bank_end").write_text("older")
     told = hook_files.show(site.bank)
