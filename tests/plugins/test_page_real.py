@@ -68,7 +68,7 @@ class Machine:
             case ["restart", "slurmctld"]:
                 self.lab.restart("slurmctld")
             case ["enable", "--now", "slurm_bank.socket", "slurm_bank.service"]:
-                argv = [sys.executable, ROOT / "slurm_bank.py", "serve"]
+                argv = [sys.executable, str(ROOT / "slurm_bank.py"), "serve"]
                 self.service = subprocess.Popen(argv, env=self.environment)
                 wait_for(self._is_ready, "the service to be ready", 60)
             case _:
