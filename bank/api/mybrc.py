@@ -130,11 +130,16 @@ def _page(request: Request, listed: Listed) -> Response:
     )
 
 
+def _job_key(request: Request) -> str:
+    """Return the id in an address, with or without a slash at its end."""
+    return str(request.path_params["job_key"]).removesuffix("/")
+
+
 async def _find_job(request: Request) -> Response:
     caller = caller_of(request)
     caller.require("read")
     cluster, bank = await _cluster(request), door_of(request).bank
-    job_key = request.path_params["job_key"]
+    job_key = _job_key(request)
     job = await asyncio.to_thread(questions.find_job, bank, cluster, job_key)
     if not caller.sees(job.account):
         # Nor is it told that there is one.
@@ -160,7 +165,7 @@ async def _tell(request: Request, how: str) -> Response:
     body = await _body(request)
     if isinstance(body, Response):
         return body
-    job_key = request.path_params.get("job_key")
+    job_key = None if how == BEGIN else _job_key(request)
     if job_key is not None and how == BEGIN_WITHIN:
         body = {"jobslurmid": job_key, **body}
     report = mybrc_fields.read(body, job_key)
@@ -266,7 +271,7 @@ _ROUTES: tuple[tuple[str, Answer], ...] = (
     ("/can_submit_job/{question:path}", _by_method(GET=_can_submit)),
     ("/jobs", _by_method(GET=_list_jobs, POST=_begin)),
     (
-        "/jobs/{job_key}",
+        "/jobs/{job_key:path}",
         _by_method(GET=_find_job, POST=_begin_within, PUT=_change, PATCH=_not_changed),
     ),
     ("/users", _by_method(GET=_list_users)),
@@ -274,7 +279,8 @@ _ROUTES: tuple[tuple[str, Answer], ...] = (
     ("/api_token_auth", _by_method(POST=_log_in)),
     ("/swagger.json", _by_method(GET=_describe)),
 )
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# All that a server lets through: what is not there is said here, in the words of this interface.
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 
 
 def _routes() -> list[BaseRoute]:
@@ -282,7 +288,7 @@ def _routes() -> list[BaseRoute]:
     return [
         Route(f"{path}{end}", answer, methods=_METHODS, include_in_schema=False)
         for path, answer in _ROUTES
-        for end in ("", "/")
+        for end in (("",) if path.endswith(":path}") else ("", "/"))
     ]
 
 
