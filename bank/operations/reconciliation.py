@@ -34,6 +34,8 @@ _BACK_SECONDS = 3600
 # What ended in the second before the question may be booked in the second after it.
 _EDGE_SECONDS = 2
 _DAY_SECONDS = 86_400
+_MONTH_SECONDS = 30 * _DAY_SECONDS
+_FEW_RUNS = 1_000
 # No slurmdbd is older: the beginning of 2008.
 _EARLIEST = 1_199_145_600
 
@@ -170,7 +172,7 @@ def reconcile(
     with writing(bank.database, dry_run=dry_run) as writer:
         tariffs.write_seen(writer, cluster.name, seen)
         known_until = usage_sources.find_reconciled_until(writer, cluster.name)
-    begin = known_until - _BACK_SECONDS if since is None else since
+    begin = known_until - _BACK_SECONDS if since is None else max(since, _EARLIEST)
     order = _Order(
         min(begin, until),
         until,
@@ -180,9 +182,7 @@ def reconcile(
         frozenset(one.job_id for one in alive),
         dry_run,
     )
-    report = _nothing(cluster.name, until)._replace(since=order.since)
-    for start, end in _chunks(order):
-        report = _both(report, _charge_chunk(bank, cluster, order, start, end))
+    report = _charge_all(bank, cluster, order)
     if names is None and order.since <= known_until and not dry_run:
         known_until = until - _EDGE_SECONDS
         with writing(bank.database) as writer:
@@ -218,22 +218,39 @@ def _both(first: Report, second: Report) -> Report:
     )
 
 
-def _chunks(order: _Order) -> Iterator[tuple[int, int]]:
-    """Yield the spans that slurmdbd is asked for one by one, the oldest first.
+def _spans_of_some(order: _Order) -> Iterator[tuple[int, int]]:
+    """Yield the spans that slurmdbd is asked for one by one where few accounts are looked for.
 
-    Of all accounts a day at a time. Of some, which are new to the bank, the further back the
-    longer: hardly anything ran in them, and it may have been years ago.
+    They are new to the bank: hardly anything ran in them, and it may have been years ago. So each
+    is twice as long as the one after it.
     """
-    edges = [order.until]
-    length = _DAY_SECONDS
+    edges, length = [order.until], _DAY_SECONDS
     while edges[-1] > order.since:
         edges.append(max(edges[-1] - length, order.since))
-        length *= 1 if order.names is None else 2
-    edges = edges[::-1] if len(edges) > 1 else [order.since, order.until]
-    yield from pairwise(edges)
+        length *= 2
+    yield from pairwise(reversed(edges))
 
 
-def _charge_chunk(bank: Bank, cluster: Cluster, order: _Order, start: int, end: int) -> Report:
+def _charge_all(bank: Bank, cluster: Cluster, order: _Order) -> Report:
+    """Charge what ended since an order's beginning, span by span."""
+    report = _nothing(cluster.name, order.until)._replace(since=order.since)
+    if order.names is not None and order.since < order.until:
+        for start, end in _spans_of_some(order):
+            report = _both(report, _charge_span(bank, cluster, order, start, end))
+        return report
+    start, length = order.since, _DAY_SECONDS
+    while True:
+        end = min(start + length, order.until)
+        done = _charge_span(bank, cluster, order, start, end)
+        report, start = _both(report, done), end
+        if end == order.until:
+            return report
+        # Nobody keeps millions of rows, and nobody asks for each day of years without any.
+        is_quiet = done.counts.total() < _FEW_RUNS
+        length = min(2 * length, _MONTH_SECONDS) if is_quiet else _DAY_SECONDS
+
+
+def _charge_span(bank: Bank, cluster: Cluster, order: _Order, start: int, end: int) -> Report:
     """Charge what ended in a span; the first takes what ended before, the last what ended after."""
     rows = find_sized(bank, cluster, order.names, start, end)
     runs = [

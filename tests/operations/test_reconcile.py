@@ -167,7 +167,7 @@ def test_a_run_whose_price_nobody_knows_is_said_and_never_taken_for_nothing(worl
     assert "the UsageFactor of QOS gone is not known" in first
     assert "the weights of partition gone are not known, and sacct shows no billing" in second
     assert world.look().notes == []
-    assert world.look(since=0).notes == [first, second]
+    assert world.look(since=NOW - 10 * SU).notes == [first, second]
     assert world.used() == 0
     assert world.agrees()
     # Where it is known later, it is charged then.
