@@ -32,7 +32,9 @@ from bank.operations import (
     resets,
     sacct_rows,
     shape_cache,
+    source_changes,
     takeover_plan,
+    ticks,
     user_limits,
 )
 from bank.slurm import live_jobs, sacctmgr
@@ -43,6 +45,7 @@ ROOMS = (
     *(changes, clusters, comparison_with_slurm, job_costs, lost, metering, outage_refunds),
     *(publishing, queues, quote, rates, reconciliation, resets, sacct_rows, takeover_plan),
     *(user_limits, held_jobs, lien_look, shape_cache),
+    *(source_changes, ticks),
 )
 CONFIG = """Configuration data as of 2026-11-21T04:44:02
 AccountingStorageEnforce = associations,limits,qos,safe

@@ -57,13 +57,14 @@ def test_a_job_that_was_not_charged_yet_is_charged_and_given_back(world: World) 
 
 def test_what_slurmdbd_says_after_a_refund_is_not_taken_off_twice(world: World) -> None:
     world.ran(1, "17", seconds=1000, start=NOW - 3000)
+    world.ran(2, "18", seconds=2000, start=NOW - 3000)
     refund(world, "17")
     world.ran(1, "17", seconds=400, start=NOW - 3000)
     world.look()
-    assert world.used() == 0
+    assert world.used() == 2000
     world.ran(1, "17", seconds=1600, start=NOW - 3000)
     world.look()
-    assert world.used() == 600
+    assert world.used() == 2600
     assert world.agrees()
 
 
