@@ -6,6 +6,7 @@ and where this differs on purpose.
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -131,8 +132,15 @@ def _page(request: Request, listed: Listed) -> Response:
 
 
 def _job_key(request: Request) -> str:
-    """Return the id in an address, with or without a slash at its end."""
-    return str(request.path_params["job_key"]).removesuffix("/")
+    """Return the id in an address, with or without a slash at its end.
+
+    Raises:
+        Refusal: no job can have it.
+    """
+    text = str(request.path_params["job_key"]).removesuffix("/")
+    if re.fullmatch(mybrc_fields.JOB_KEY, text) is None:
+        raise Refusal("no_such_job", "there is no such job")
+    return text
 
 
 async def _find_job(request: Request) -> Response:
@@ -202,7 +210,9 @@ async def _body(request: Request) -> Mapping[str, Any] | Response:
     try:
         text = (await request.body()).decode()
         if media_type == _FORM:
-            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS))
+            form = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
+            # It cannot say a list of objects: what scripts send as nodes is none.
+            return {name: value for name, value in form if name != "nodes"}
         body = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
     except (ValueError, ArithmeticError, RecursionError):
         return _detail(400, "the body cannot be read")
@@ -216,8 +226,9 @@ def _no_number(name: str) -> None:
 
 
 async def _not_changed(request: Request) -> Response:
-    # Clients get this answer with 200, and read the word.
     caller_of(request).require("jobs")
+    _job_key(request)
+    # Clients get this answer with 200, and read the word.
     return JSONResponse({"failure": "PATCH changes nothing: send all of the job with PUT"})
 
 

@@ -222,9 +222,6 @@ def _hours(value: object) -> float | None:
 
 
 def _nodes(value: object) -> tuple[str, ...]:
-    # A form cannot say a list of objects: what stands there is no list of nodes.
-    if isinstance(value, str):
-        return ()
     if not isinstance(value, list):
         raise InputError('give a list such as [{"name": "n0001"}]')
     names: dict[str, None] = {}

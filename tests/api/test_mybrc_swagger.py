@@ -12,15 +12,13 @@ from tests.api.mybrc_client import UID, client_of, make_bank
 from tests.fake_slurm import take_over
 
 CHECKED_IN = Path(__file__).parents[2] / "bank" / "api" / "mybrc_swagger.json"
-# A job that is described as it should be may be refused all the same: its user is not in the
-# account, its end is before its start. And what scripts send is taken, though it is not described:
-# numbers as text, amounts as numbers, a node as a word of a form.
+# A job that is described as it should be may be refused all the same: it is there already, its user
+# is not in the account, its end is before its start. And more is taken than is described, because
+# scripts send it: a number as text, an amount as a number.
 LEFT_OUT = "positive_data_acceptance,negative_data_rejection"
 
 
-def test_it_is_served_as_it_is_checked_in(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_it_is_served_as_it_is_checked_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = take_over(monkeypatch)
     fake.add_account("dept")
     fake.add_account("proj", "dept")
