@@ -366,7 +366,8 @@ def document(rows: Sequence[Row]) -> str:
 account with a user, then a small one where each message to slurmdbd is delayed as on a site's
 network, then two of which one has the hooks, and prints this table; `scripts/bench --write` keeps
 it here. Two commands are timed in turn, as whole processes; a figure is the median, a ratio the
-median of the ratios pair by pair. Compare the ratios: milliseconds depend on the machine and on what else it does.
+median of the ratios pair by pair. Compare the ratios: milliseconds depend on the machine and on
+what else it does.
 
 {machine()}; {versions}.
 
