@@ -61,7 +61,9 @@ class _Jobs(NamedTuple):
             return self.by_token[lien.token]
         if lien.job_id is None:
             return ()
-        return self.by_id.get((lien.job_id, bool(lien.is_array)), ())
+        found = self.by_id.get((lien.job_id, bool(lien.is_array)), ())
+        # A controller that was killed gives the numbers of jobs that it forgot away again.
+        return [job for job in found if job.user == lien.user and token_in(job.comment) is None]
 
 
 def look(bank: Bank, cluster: Cluster) -> Look:
@@ -122,7 +124,7 @@ def _after(bank: Bank, seen: Look, jobs: _Jobs, lien: Lien) -> Lien:
     if not live:
         return lien if lien.gone_at is not None else lien._replace(gone_at=seen.asked_at)
     # Its account may have been changed, with `scontrol update`.
-    after = lien._replace(gone_at=None, account=live[0].account, user=live[0].user)
+    after = lien._replace(gone_at=None, account=live[0].account)
     if lien.is_array:
         return _recounted(seen, after, live)
     cost = _cost(seen, live[0]) if live[0].is_running else None

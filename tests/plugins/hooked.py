@@ -69,15 +69,19 @@ class Hooked:
     def _environment(self) -> dict[str, str]:
         return {**self.lab.environment, "SLURM_BANK_SETTINGS": str(self.here / "settings.py")}
 
-    def serve(self) -> None:
-        """Start the service; return when it knows what the cluster has."""
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start the bank's command, of which nobody reads what it says, and do not wait for it."""
         with (self.here / "service.log").open("ab") as log:
-            self.service = subprocess.Popen(
-                [sys.executable, ROOT / "slurm_bank.py", "serve"],
+            return subprocess.Popen(
+                [sys.executable, ROOT / "slurm_bank.py", *words],
                 env=self._environment(),
                 stdout=log,
                 stderr=log,
             )
+
+    def serve(self) -> None:
+        """Start the service; return when it knows what the cluster has."""
+        self.service = self.begin("serve")
         self.lab.wait_for(self._is_ready, "the service to be ready")
 
     def _is_ready(self) -> bool:
