@@ -1,5 +1,6 @@
 """The process: one lock, one loop, a start that refuses what cannot work, a stop without a loss."""
 
+import gc
 import os
 import resource
 import signal
@@ -45,6 +46,10 @@ def serve(bank: Bank) -> None:
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
+        # What is loaded by now stays: looked through for garbage again and again, as Python does, it
+        # would keep all who ask waiting each time.
+        gc.collect()
+        gc.freeze()
         Server(config).run(sockets)
 
 
