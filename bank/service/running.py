@@ -46,8 +46,8 @@ def serve(bank: Bank) -> None:
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        # What is loaded by now stays: looked through for garbage again and again, as Python does, it
-        # would keep all who ask waiting each time.
+        # What is loaded by now stays. Looked through for garbage again and again, as Python does,
+        # it would keep all who ask waiting each time.
         gc.collect()
         gc.freeze()
         Server(config).run(sockets)
