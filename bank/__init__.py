@@ -1,3 +1,3 @@
 """A bank for compute time on Slurm clusters."""
 
-__version__ = "1.2.0"
+__version__ = "1.3.0"
