@@ -8,7 +8,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from bank.errors import InputError, Refusal
-from bank.ledger.references import SEPARATOR, is_of_first_look, is_of_job, is_of_reading
+from bank.ledger.references import (
+    SEPARATOR,
+    is_of_first_look,
+    is_of_job,
+    is_of_reading,
+    is_of_report,
+)
 from bank.operations import days
 from bank.operations.bank import Bank, utc_text
 from bank.operations.clusters import Cluster, all_clusters
@@ -24,6 +30,7 @@ from bank.policy.reconciliation import (
     BY_JOBS,
     FIRST_LOOK,
     REFUNDED,
+    REPORTED,
     UNEXPLAINED,
     RunInSacct,
     Segment,
@@ -381,6 +388,8 @@ def _without_reading(
             if is_by_jobs:
                 continue
             cause = BY_JOBS
+        elif is_of_report(reference):
+            cause = REPORTED
         elif is_of_first_look(reference):
             cause = FIRST_LOOK
         elif one.kind == "charge":

@@ -36,12 +36,25 @@ CHANGED = "said otherwise by slurmdbd since"
 KEPT = "given back before, or of a period that is over"
 # Where meters charge that took over from jobs.
 BY_JOBS = "charged by jobs before"
+# Provisional: a run that slurmdbd did not show yet, or none that it knows.
+REPORTED = "charged as reported"
 UNEXPLAINED = "unexplained"
 
 # In the order in which they lead from what sacct says to what is booked.
 CAUSES = (
     *(FRACTION, SUSPENDED, FACTOR, RUNAWAY, BEFORE, AFTER, RUNNING, LOST, FROM_SACCT, WEIGHTS),
-    *(UNPRICED, FIRST_LOOK, FORGOTTEN, BY_METERS, BY_JOBS, ROUNDED, NOT_YET, CHANGED, KEPT),
+    *(
+        UNPRICED,
+        FIRST_LOOK,
+        FORGOTTEN,
+        BY_METERS,
+        BY_JOBS,
+        REPORTED,
+        ROUNDED,
+        NOT_YET,
+        CHANGED,
+        KEPT,
+    ),
     *(REFUNDED, BY_HAND, UNEXPLAINED),
 )
 Parts = dict[str, Fraction]

@@ -13,6 +13,7 @@ from bank.ledger.references import (
     LIKE_FIRST_READING,
     LIKE_JOB,
     LIKE_READING,
+    LIKE_REPORT,
     LIKE_TRANSFER,
     child_of,
     giver_of,
@@ -24,6 +25,7 @@ from bank.ledger.references import (
     of_first_look,
     of_job,
     of_reading,
+    of_report,
     of_transfer,
     of_transfers,
     reading_of,
@@ -38,6 +40,7 @@ FORMS = {
     of_child("proj_x"): "child proj_x",
     of_transfer("dept", 17): "transfer dept/17",
     of_job("c1", 5): "job c1/5",
+    of_report("c1", "17_3", 2): "report c1/17_3/2",
     of_file("0123456789abcdef01", is_dump=True): "dump 0123456789abcdef",
     of_file("0123456789abcdef01", is_dump=False): "import 0123456789abcdef",
     references.BY_HAND: "by hand",
@@ -95,6 +98,7 @@ def test_what_names_no_entry_is_no_transfer() -> None:
         (LIKE_CHILD, {"child proj_x"}),
         (LIKE_TRANSFER, {"transfer dept/17"}),
         (LIKE_JOB, {"job c1/5"}),
+        (LIKE_REPORT, {"report c1/17_3/2"}),
     ],
 )
 def test_a_pattern_is_of_its_own_form_alone(pattern: str, own: set[str]) -> None:

@@ -304,6 +304,13 @@ def test_what_slurmdbd_says_takes_the_place_of_what_was_reported(bank: Bank) -> 
     assert (row.amount, row.charged) == (9 * SU, 0)
 
 
+def test_a_run_without_a_start_that_is_charged_exactly_is_not_charged_again(bank: Bank) -> None:
+    tell(bank, telling(CHANGE, amount="7.00", enddate=END))
+    exact(bank)
+    tell(bank, telling(CHANGE, amount="8.00", enddate=END))
+    assert books(bank) == ("0", "0")
+
+
 def test_a_job_whose_end_was_never_reported_gets_it_from_slurmdbd(bank: Bank) -> None:
     begin(bank, "20.00")
     exact(bank)

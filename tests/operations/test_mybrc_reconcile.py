@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bank.operations import mybrc_jobs, upkeep
+from bank.operations import comparison_with_slurm, mybrc_jobs, upkeep
 from bank.operations.bank import Bank
 from bank.operations.clusters import all_clusters
 from bank.operations.mybrc_jobs import BEGIN, CHANGE, Telling
@@ -116,3 +116,12 @@ def test_what_slurmdbd_knows_nothing_of_is_not_charged_on_a_cluster_that_is_reco
     assert books(bank) == (SU * 5 // 4, 0)
     reconcile(bank)
     assert books(bank) == (0, 0)
+
+
+def test_what_is_charged_as_reported_is_told_as_that_beside_slurm(bank: Bank) -> None:
+    tell(bank, CHANGE, startdate=STARTED, enddate=ENDED, amount="1.25")
+    later = bank._replace(clock=lambda: (NOW + 10) * 1_000_000)
+    found = comparison_with_slurm.compare(later, None, None)
+    (row,) = found["rows"]
+    assert [part["cause"] for part in row["causes"]] == ["charged as reported"]
+    assert row["unexplained_billing_seconds"] == 0
