@@ -280,6 +280,14 @@ def test_an_account_that_is_not_the_banks_has_a_row_and_no_entry(bank: Bank) -> 
     assert entries(bank) == []
 
 
+def test_an_account_that_no_pass_has_seen_on_the_cluster_is_charged_there(bank: Bank) -> None:
+    with writing(bank.database) as writer:
+        writer.execute("DELETE FROM place WHERE parent_id IS NOT NULL", [{}])
+    end(bank, "7.00")
+    assert books(bank) == ("7", "0")
+    assert _problems(bank) == []
+
+
 def test_where_meters_charge_reports_are_kept_and_nothing_is_booked(
     fake: FakeSlurm, tmp_path: Path
 ) -> None:
