@@ -13,7 +13,7 @@ from bank.operations.reconciliation import look
 from bank.policy import mybrc_fields
 from bank.policy.mybrc_fields import Report, shown_time
 from bank.settings import Settings
-from bank.store import read
+from bank.store import mybrc, read
 from bank.store.connect import reading, writing
 from tests.fake_slurm import FakeSlurm
 from tests.operations.conftest import SU, insert
@@ -87,6 +87,10 @@ def test_a_job_whose_end_was_lost_is_charged_and_keeps_nothing(bank: Bank, fake:
     ran(fake)
     reconcile(bank)
     assert books(bank) == (SU, 0)
+    with reading(bank.database) as reader:
+        (row,) = mybrc.find_attempts(reader, "fake", "17")
+    assert (row.told.jobstatus, row.told.enddate) == ("COMPLETED", ENDED * 1_000_000)
+    assert row.amount == SU
 
 
 def test_reports_that_come_late_book_nothing(bank: Bank, fake: FakeSlurm) -> None:
