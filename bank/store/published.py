@@ -16,9 +16,7 @@ from bank.ledger.references import (
     ANY_TRANSFER,
     LIKE_CHILD,
     LIKE_FIRST_READING,
-    LIKE_JOB,
     LIKE_READING,
-    LIKE_REPORT,
     LIKE_TRANSFER,
     SEPARATOR,
     of_child,
@@ -33,16 +31,14 @@ from bank.store.spans import MOVES_USE
 # Most copies hold a few rows in each of some twenty tables.
 _PAGE_BYTES = 512
 
-# What is booked with each reading, or for each job, is added up; what is refunded, closed or given
-# is not, nor what a first reading found. `part` counts how many of these came before: only between
-# two of them is anything added up, so that the totals after each entry are what they were.
+# What is booked with each reading is added up; what is refunded, closed or given is not, nor what a
+# first reading found. `part` counts how many of these came before: only between two of them is
+# anything added up, so that the totals after each entry are what they were.
 _LINES = f"""
     INSERT INTO temp.line
     WITH told AS (
-        SELECT *, reference LIKE '{LIKE_JOB}' OR reference LIKE '{LIKE_REPORT}' AS is_of_job,
-            target = 'used' AND (reference LIKE '{LIKE_READING}'
-            AND reference NOT LIKE '{LIKE_FIRST_READING}' OR reference LIKE '{LIKE_JOB}'
-            OR reference LIKE '{LIKE_REPORT}') AS is_many
+        SELECT *, target = 'used' AND reference LIKE '{LIKE_READING}'
+            AND reference NOT LIKE '{LIKE_FIRST_READING}' AS is_many
         FROM main.entry WHERE account_id = :id
     ), parted AS (
         SELECT *, sum(NOT is_many) OVER (ORDER BY seq) AS part,
@@ -50,9 +46,8 @@ _LINES = f"""
         FROM told
     )
     SELECT account_id, max(seq), kind, source, target, sum(amount), grant_id, cluster, user_name,
-        actor, CASE WHEN is_many AND is_of_job THEN '' ELSE reason END,
-        CASE WHEN is_many AND is_of_job THEN NULL
-            WHEN reference LIKE '{LIKE_TRANSFER}' AND substr(reference, 1, length(:given))
+        actor, reason,
+        CASE WHEN reference LIKE '{LIKE_TRANSFER}' AND substr(reference, 1, length(:given))
             <> :given THEN '{ANY_TRANSFER}' ELSE reference END,
         posted_at, part || '|' || coalesce(day, seq) || '|' || kind || '|' || coalesce(grant_id, '')
         || '|' || coalesce(cluster, '')

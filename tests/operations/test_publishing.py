@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bank.ledger.amounts import format_su
-from bank.ledger.entries import Draft
-from bank.ledger.references import of_job, of_report
 from bank.operations import (
     commands,
     corrections,
@@ -31,8 +29,6 @@ from bank.operations.bank import Bank, microseconds_now, utc_text
 from bank.operations.commands import Command
 from bank.operations.enforcement import run_pass
 from bank.settings import Settings
-from bank.store.connect import writing
-from bank.store.post import post
 from bank.store.published import Copier
 from tests.crash import steps
 from tests.crash.steps import Ended
@@ -535,33 +531,3 @@ def _amounts(answer: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- it is wha
     found = [(name, value) for name, value in answer.items() if name.endswith("_su")]
     parts = (value for name, value in answer.items() if name not in ("entries", "lines", "items"))
     return [*found, *(one for part in parts for one in _amounts(part))]
-
-
-def test_what_single_jobs_of_others_were_charged_is_added_up(site: Site) -> None:
-    for number, (user, su) in enumerate([("bob", 3), ("ada", 2), ("bob", 4), ("bob", 1)]):
-        reference = of_report("fake", "7", 1) if number == 3 else of_job("fake", number)
-        charge = Draft(
-            "proj",
-            "charge",
-            "available",
-            "used",
-            su * SU,
-            "t",
-            f"job {number}",
-            None,
-            "fake",
-            user,
-            reference,
-        )
-        with writing(site.bank.database) as writer:
-            post(writer, [charge], now=site.bank.clock())
-    site.enforce()
-    (books,) = looking.balance(site.bank, "proj")
-    with sqlite3.connect(site.copy_of(ADA)) as copy:
-        rows = copy.execute(
-            "SELECT user_name, amount, reason, reference FROM entry JOIN account USING (account_id)"
-            " WHERE name = 'proj' AND kind = 'charge' AND reference IS NULL ORDER BY user_name"
-        ).fetchall()
-    assert rows == [("ada", 2 * SU, "", None), ("others", 8 * SU, "", None)]
-    seen = json.loads(site.asks(ADA, "balance", "proj", "--json").out)
-    assert seen["used_su"] == books["used_su"]
