@@ -113,7 +113,9 @@ def charge_runs(
     job_charges.write(writer, cluster, charges)
     ends = [_end(one.outcome.run.job) for one in decided if one.outcome.is_new]
     liens.settle_runs(bank, writer, cluster, ends)
-    mybrc_jobs.take_back(bank, writer, cluster, charges)
+    # What nobody knows the price of stays charged as it was reported.
+    priced = [one for one in charges if one.priced_by != NOT_PRICED]
+    mybrc_jobs.take_back(bank, writer, cluster, priced)
     return [one.outcome for one in decided]
 
 
