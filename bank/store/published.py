@@ -16,10 +16,12 @@ from bank.ledger.references import (
     ANY_TRANSFER,
     LIKE_CHILD,
     LIKE_FIRST_READING,
+    LIKE_JOB,
     LIKE_READING,
     LIKE_TRANSFER,
     SEPARATOR,
     of_child,
+    of_job,
     of_reading,
     of_transfers,
 )
@@ -32,13 +34,14 @@ from bank.store.spans import MOVES_USE
 _PAGE_BYTES = 512
 
 # What is booked with each reading is added up; what is refunded, closed or given is not, nor what a
-# first reading found. `part` counts how many of these came before: only between two of them is
+# first reading found. Charges of jobs stay what they are where they are one's own, and are added up
+# where they are of others. `part` counts how many of these came before: only between two of them is
 # anything added up, so that the totals after each entry are what they were.
 _LINES = f"""
     INSERT INTO temp.line
     WITH told AS (
-        SELECT *, target = 'used' AND reference LIKE '{LIKE_READING}'
-            AND reference NOT LIKE '{LIKE_FIRST_READING}' AS is_many
+        SELECT *, target = 'used' AND (reference LIKE '{LIKE_READING}'
+            AND reference NOT LIKE '{LIKE_FIRST_READING}' OR reference LIKE '{LIKE_JOB}') AS is_many
         FROM main.entry WHERE account_id = :id
     ), parted AS (
         SELECT *, sum(NOT is_many) OVER (ORDER BY seq) AS part,
@@ -52,7 +55,8 @@ _LINES = f"""
         posted_at, part || '|' || coalesce(day, seq) || '|' || kind || '|' || coalesce(grant_id, '')
         || '|' || coalesce(cluster, '')
     FROM parted GROUP BY part, coalesce(day, seq), kind, grant_id, cluster, user_name,
-        CASE WHEN is_many THEN substr(reference, 1, instr(reference, '{SEPARATOR}')) END
+        CASE WHEN reference LIKE '{LIKE_JOB}' THEN reference
+        WHEN is_many THEN substr(reference, 1, instr(reference, '{SEPARATOR}')) END
 """
 _TOTALS = """
     INSERT INTO temp.total
@@ -72,7 +76,8 @@ _RENUMBERED = """
 # Which reading it was is nobody's business; whether it was a first one, forecasts must know.
 _OF_OTHERS = f"""
     CASE WHEN reference LIKE '{LIKE_FIRST_READING}' THEN '{of_reading("others", 1)}'
-    WHEN reference LIKE '{LIKE_READING}' THEN '{of_reading("others", 2)}' END
+    WHEN reference LIKE '{LIKE_READING}' THEN '{of_reading("others", 2)}'
+    WHEN reference LIKE '{LIKE_JOB}' THEN '{of_job("others", 0)}' END
 """
 _ENTRIES_OF_ALL = f"""
     INSERT INTO copy.entry ({_COLUMNS})

@@ -531,3 +531,34 @@ def _amounts(answer: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- it is wha
     found = [(name, value) for name, value in answer.items() if name.endswith("_su")]
     parts = (value for name, value in answer.items() if name not in ("entries", "lines", "items"))
     return [*found, *(one for part in parts for one in _amounts(part))]
+
+
+def test_of_jobs_each_user_sees_the_own_ones_and_a_sum_of_others(
+    fake: FakeSlurm, public_directory: Path
+) -> None:
+    """When, and how much at a time, somebody else computes is nobody's business."""
+    site = Site(fake, public_directory)
+    site.bank = site.bank._replace(settings=site.bank.settings._replace(usage_source="jobs"))
+    fake.uids = dict(NAMES)
+    for user in ("ada", "bob"):
+        fake.add_user("proj", user)
+    insert(site.bank, "dept", 500)
+    insert(site.bank, "proj", 100)
+    # All of one day, and told in one go.
+    noon = microseconds_now() // 1_000_000 - 1800
+    for number, user in enumerate(("ada", "bob", "bob", "ada", "bob"), start=1):
+        fake.sacct += (
+            f"{number}|{number}|{number}|1000|{user}|normal|normal|COMPLETED|{noon}"
+            f"|{noon + number * 10}|00:00:00|billing=1,cpu=1,node=1|n1|proj\n"
+        )
+    site.enforce()
+    shown = (
+        "SELECT amount, user_name, reason, reference FROM entry WHERE target = 'used' ORDER BY 2, 1"
+    )
+    assert site.query(ADA, shown) == [
+        (10, "ada", "job 1", "job fake/1"),
+        (40, "ada", "job 4", "job fake/4"),
+        (20 + 30 + 50, "others", "", "job others/0"),
+    ]
+    assert site.query(BOB, shown)[-1] == (10 + 40, "others", "", "job others/0")
+    assert site.warnings == []
