@@ -18,6 +18,7 @@ from bank.ledger.references import (
     LIKE_FIRST_READING,
     LIKE_JOB,
     LIKE_READING,
+    LIKE_REPORT,
     LIKE_TRANSFER,
     SEPARATOR,
     of_child,
@@ -37,11 +38,12 @@ _PAGE_BYTES = 512
 # first reading found. Charges of jobs stay what they are where they are one's own, and are added up
 # where they are of others. `part` counts how many of these came before: only between two of them is
 # anything added up, so that the totals after each entry are what they were.
+_IS_OF_JOB = f"(reference LIKE '{LIKE_JOB}' OR reference LIKE '{LIKE_REPORT}')"
 _LINES = f"""
     INSERT INTO temp.line
     WITH told AS (
         SELECT *, target = 'used' AND (reference LIKE '{LIKE_READING}'
-            AND reference NOT LIKE '{LIKE_FIRST_READING}' OR reference LIKE '{LIKE_JOB}') AS is_many
+            AND reference NOT LIKE '{LIKE_FIRST_READING}' OR {_IS_OF_JOB}) AS is_many
         FROM main.entry WHERE account_id = :id
     ), parted AS (
         SELECT *, sum(NOT is_many) OVER (ORDER BY seq) AS part,
@@ -55,7 +57,7 @@ _LINES = f"""
         posted_at, part || '|' || coalesce(day, seq) || '|' || kind || '|' || coalesce(grant_id, '')
         || '|' || coalesce(cluster, '')
     FROM parted GROUP BY part, coalesce(day, seq), kind, grant_id, cluster, user_name,
-        CASE WHEN reference LIKE '{LIKE_JOB}' THEN reference
+        CASE WHEN {_IS_OF_JOB} THEN reference
         WHEN is_many THEN substr(reference, 1, instr(reference, '{SEPARATOR}')) END
 """
 _TOTALS = """
@@ -77,7 +79,7 @@ _RENUMBERED = """
 _OF_OTHERS = f"""
     CASE WHEN reference LIKE '{LIKE_FIRST_READING}' THEN '{of_reading("others", 1)}'
     WHEN reference LIKE '{LIKE_READING}' THEN '{of_reading("others", 2)}'
-    WHEN reference LIKE '{LIKE_JOB}' THEN '{of_job("others", 0)}' END
+    WHEN {_IS_OF_JOB} THEN '{of_job("others", 0)}' END
 """
 _ENTRIES_OF_ALL = f"""
     INSERT INTO copy.entry ({_COLUMNS})
