@@ -139,7 +139,8 @@ local function asked(client, path, body)
     if left <= 0 then
       error("timeout", 0)
     end
-    client:settimeout(left)
+    -- All of one call; by itself it would be each wait of it, and an answer may come byte by byte.
+    client:settimeout(left, "t")
   end
   local function checked(value, problem)
     if value == nil then

@@ -191,13 +191,14 @@ def test_whole_conversation_has_one_deadline(run: Run, bank: FakeBank) -> None:
         connection = bank.connection
         for byte in slow:
             connection.sendall(bytes([byte]))
-            time.sleep(0.02)
+            # Each byte comes in time, and a line of them does not.
+            time.sleep(0.06)
         return b""
 
     bank.answer = slowly
-    printed = run(timed("print(submit{}.admin_comment)"), wait_ms=60)
+    printed = run(timed("print(submit{}.admin_comment)"), wait_ms=100)
     assert "nil" in printed
-    assert int(printed[-1].split()[1]) < 600
+    assert int(printed[-1].split()[1]) < 700
 
 
 def test_bank_is_asked_again_after_its_rest_and_told_what_went_without_it(
