@@ -139,7 +139,7 @@ local function asked(client, path, body)
     if left <= 0 then
       error("timeout", 0)
     end
-    -- All of one call; by itself it would be each wait of it, and an answer may come byte by byte.
+    -- Of a call as a whole, and not of each wait in it: an answer may come byte by byte.
     client:settimeout(left, "t")
   end
   local function checked(value, problem)
