@@ -181,7 +181,7 @@ def test_what_is_not_known_is_neither_yes_nor_no(bank: Bank, cache: Known) -> No
         priced(bank, cache, min_cpus="many")
     assert said_of(caught.value).decision == "unknown"
     with pytest.raises(SlurmError) as failed, closing(Submissions(bank, ShapeCache(bank))) as asked:
-        asked.price(JOB)
+        asked.thread.submit(asked.price, JOB).result()
     assert said_of(failed.value).decision == "unknown"
     other = Refusal("not_charged_by_jobs", "meters charge it")
     assert said_of(other) == Said("unknown", "", "meters charge it")
