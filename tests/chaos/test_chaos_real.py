@@ -151,6 +151,10 @@ def assert_charged(hooked: Hooked) -> None:
     untold = [one for one in every if one.is_untold]
     running = [one for one in every if one.start is not None and one.end is None]
     print(f"{len(every)} rows in sacct, {len(untold)} untold, still running {running}")
+    with hooked.branch.reading() as reader:
+        for row in reader.query("SELECT * FROM job_charge WHERE priced_by = 'not priced'"):
+            print("NP", row)
+    print(hooked.lab.run("sacct", "-a", "-X", "-D", "-P", "-S", "2020-01-01", "-E", "now", "-s", "BOOT_FAIL,CANCELLED,COMPLETED,DEADLINE,FAILED,NODE_FAIL,OUT_OF_MEMORY,PREEMPTED,REQUEUED,RESIZING,REVOKED,RUNNING,SUSPENDED,TIMEOUT","-o", "DBIndex,JobIDRaw,JobID,Account,User,Partition,QOS,State,Submit,Start,End,Suspended,AllocTRES"))
     wanted = {}
     for one in every:
         if one.is_over and not one.is_untold and one.cost(FACTORS):
