@@ -150,6 +150,8 @@ def _lien_of(reader: Reader, item: Starting) -> Lien | None:
     known = {
         (lien.job_id, bool(lien.is_array)): lien
         for lien in liens.find_by_jobs(reader, item.cluster, sorted(ids))
+        # A controller that was killed gives the numbers of jobs that it forgot away again.
+        if lien.user == item.user
     }
     return known.get((item.job_id, False)) or known.get((item.array_job_id, True))
 

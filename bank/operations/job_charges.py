@@ -32,6 +32,7 @@ _MICROSECONDS = 1_000_000
 CHARGED, CHANGED, NOTHING, SAME, UNPRICED = "charged", "changed", "nothing", "same", "not priced"
 # States of runs after which the same job runs once more, or in another size.
 _GOES_ON = ("REQUEUED", "RESIZING", "RUNNING")
+_RUNNING = ("RUNNING", "SUSPENDED")
 
 
 class SizedRun(NamedTuple):
@@ -138,13 +139,7 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
     charge = _measured(known, run, before)
     if before is not None and before.rests_on == charge.rests_on and before.priced_by != NOT_PRICED:
         return _Decided(Outcome(run, SAME))
-    price = tariffs.price(
-        known.tariffs,
-        tres.quantities(job.alloc_tres),
-        partition=job.partition,
-        qos=job.qos,
-        began_at=run.began_at * _MICROSECONDS,
-    )
+    price = _price(known, run)
     if isinstance(price, Unpriced) and charge.seconds:
         note = f"job {job.shown_id} of {job.user} in {job.account} is not charged: {price.why}"
         outcome = Outcome(run, UNPRICED, note=note, is_new=before is None)
@@ -155,12 +150,38 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
     return _priced(bank, known, run, charge, price)
 
 
+def _price(known: _Known, run: SizedRun) -> Price | Unpriced:
+    job = run.job
+    if not _is_time_known(job):
+        return Unpriced("slurmdbd says that it was suspended for longer than there was time")
+    return tariffs.price(
+        known.tariffs,
+        tres.quantities(job.alloc_tres),
+        partition=job.partition,
+        qos=job.qos,
+        began_at=run.began_at * _MICROSECONDS,
+    )
+
+
+def _is_time_known(job: JobRow) -> bool:
+    """Tell whether the seconds of a run that were not suspended are known.
+
+    While a job is suspended slurmdbd keeps since when, in place of for how long. Of a controller
+    that was killed it may never hear that the job went on, or that it had been suspended before it
+    did: then that instant stays, as a span of decades.
+    """
+    assert job.ended_at is not None
+    return job.state in _RUNNING or job.suspended_seconds <= job.ended_at - job.started_at
+
+
 def _measured(known: _Known, run: SizedRun, before: JobCharge | None) -> JobCharge:
     """Return the charge of a run without its price."""
     job = run.job
     assert job.ended_at is not None
+    # All that it may have been, where that is not known.
+    suspended = job.suspended_seconds if _is_time_known(job) else 0
     seconds = charged_seconds(
-        Ran(run.began_at, job.ended_at, job.suspended_seconds),
+        Ran(run.began_at, job.ended_at, suspended),
         known.sources,
         known.marks.get(job.db_index, {}),
         known.seen[job.account],

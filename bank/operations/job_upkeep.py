@@ -85,7 +85,8 @@ def _charge(bank: Bank, cluster: Cluster) -> None:
     with reading(bank.database) as reader:
         is_gone = any(lien.gone_at for lien in liens.find_open(reader, cluster.name))
         until = usage_sources.find_reconciled_until(reader, cluster.name)
-    if is_gone or bank.clock() // _MICROSECONDS - until > _AT_LEAST_EVERY_SECONDS:
+    # Below 0 the clock was set back.
+    if is_gone or not 0 <= bank.clock() // _MICROSECONDS - until <= _AT_LEAST_EVERY_SECONDS:
         for note in reconciliation.reconcile(bank, cluster).notes:
             bank.warn(note)
 

@@ -122,7 +122,8 @@ def _after(bank: Bank, seen: Look, jobs: _Jobs, lien: Lien) -> Lien:
     if lien.state == PLACED:
         return _bound(bank, lien, mine[0]) if mine else _unbound(seen, lien)
     if not live:
-        return lien if lien.gone_at is not None else lien._replace(gone_at=seen.asked_at)
+        # Never later than now, where the clock was set back since.
+        return lien._replace(gone_at=min(lien.gone_at or seen.asked_at, seen.asked_at))
     # Its account may have been changed, with `scontrol update`.
     after = lien._replace(gone_at=None, account=live[0].account)
     if lien.is_array:

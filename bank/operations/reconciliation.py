@@ -172,6 +172,8 @@ def reconcile(
     with writing(bank.database, dry_run=dry_run) as writer:
         tariffs.write_seen(writer, cluster.name, seen)
         known_until = usage_sources.find_reconciled_until(writer, cluster.name)
+    # Where the clock was set back, what was known is to come: looks go on from where it is now.
+    known_until = min(known_until, until)
     begin = known_until - _BACK_SECONDS if since is None else max(since, _EARLIEST)
     order = _Order(
         min(begin, until),
@@ -186,7 +188,7 @@ def reconcile(
     if names is None and order.since <= known_until and not dry_run:
         known_until = until - _EDGE_SECONDS
         with writing(bank.database) as writer:
-            usage_sources.write_reconciled_until(writer, cluster.name, known_until)
+            usage_sources.write_reconciled_until(writer, cluster.name, known_until, now=until)
             mybrc_jobs.take_back_until(bank, writer, cluster.name, known_until)
     return report
 

@@ -163,7 +163,8 @@ def _write(bank: Bank, keeping: Bank, cluster: Cluster, change: _Change) -> list
             marks = _marks(change.runs, change.at, change.tick.observed)
             usage_sources.write_marks(writer, cluster.name, seq, marks)
             if wanted == JOBS:
-                usage_sources.write_reconciled_until(writer, cluster.name, change.at)
+                now = bank.clock() // _MICROSECONDS
+                usage_sources.write_reconciled_until(writer, cluster.name, change.at, now=now)
                 # What ran was set aside as meters show it; from now on liens do so.
                 liens.recount(writer, cluster.name)
                 return []

@@ -137,10 +137,19 @@ def find_reconciled_until(reader: Reader, cluster: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def write_reconciled_until(writer: Writer, cluster: str, until: int) -> None:
-    """Write down that every run that had ended by then is charged; it never goes back."""
+def write_reconciled_until(writer: Writer, cluster: str, until: int, *, now: int) -> None:
+    """Write down that every run that had ended by then is charged.
+
+    It goes back only where it is to come: then the clock was set back.
+
+    Args:
+        writer: the transaction.
+        cluster: where.
+        until: seconds since 1970.
+        now: likewise.
+    """
     writer.execute(
-        "UPDATE cluster SET reconciled_until = :until"
-        " WHERE name = :cluster AND reconciled_until < :until",
-        [{"cluster": cluster, "until": until}],
+        "UPDATE cluster SET reconciled_until = :until WHERE name = :cluster"
+        " AND (reconciled_until < :until OR reconciled_until > :now)",
+        [{"cluster": cluster, "until": until, "now": now}],
     )

@@ -40,20 +40,28 @@ class Run(NamedTuple):
         return self.start is not None and self.end is not None
 
     @property
-    def is_untold(self) -> bool:
-        """Whether slurmdbd was told of its end only, and so knows no partition and no QOS."""
-        return self.is_over and not self.partition
+    def seconds(self) -> int:
+        """How long it was there, with the time that it was suspended."""
+        assert self.start is not None
+        assert self.end is not None
+        return self.end - self.start
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether slurmdbd cannot say what it costs: a controller was killed before it told.
+
+        Of its start, and so in which partition and with which QOS it ran; or that it went on, so it
+        is suspended since an instant that stands for a span of decades.
+        """
+        return self.seconds > 0 and (not self.partition or self.suspended > self.seconds)
 
     def cost(self, factors: Mapping[str, str]) -> int:
         """Return its billing-seconds, half of one up; `factors` are UsageFactors other than 1."""
-        assert self.start is not None
-        assert self.end is not None
         of_core, of_gb, of_gpu = map(Fraction, WEIGHTS[self.partition])
         billing = of_core * int(self.tres.get("cpu", "0"))
         billing += of_gb * gigabytes(self.tres.get("mem", "0G"))
         billing += of_gpu * int(self.tres.get("gres/gpu", "0"))
-        seconds = max(self.end - self.start - self.suspended, 0)
-        exact = billing * Fraction(factors.get(self.qos, "1")) * seconds
+        exact = billing * Fraction(factors.get(self.qos, "1")) * (self.seconds - self.suspended)
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
@@ -77,7 +85,7 @@ def runs(lab: Lab, accounts: Sequence[str]) -> list[Run]:
     They are asked for by state too: else those are left out of which it was told the end only.
     """
     question = ("env", "SLURM_TIME_FORMAT=%s", "sacct", "-a", "-X", "-n", "-P", "-D")
-    span = ("-S", "2020-01-01", "-o", FIELDS)
+    span = ("-S", "2020-01-01", "-E", "now", "-o", FIELDS)
     states = "BF,CA,CD,DL,F,NF,OOM,PR,RQ,RS,RV,R,S,TO,PD"
     lines = lab.run(*question, *span, timeout=60).splitlines()
     lines += lab.run(*question, *span, "-s", states, timeout=60).splitlines()

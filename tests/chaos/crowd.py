@@ -34,7 +34,7 @@ KINDS = {
     "long": 8,
 }
 
-PAUSE_SECONDS = 0.6
+PAUSE_SECONDS = 0.4
 
 
 class Crowd:
@@ -74,11 +74,15 @@ class Crowd:
             account = "chaos_stranger"
         user = self._random.choice(ACCOUNTS[account][0])
         count, options, command = self._kind(kind)
-        words = ("sbatch", "--parsable", "-A", account, "-o/dev/null", "-D/", *options)
+        words = ("sbatch", "--parsable", "-A", account, f"-J{kind}", "-o/dev/null", "-D/", *options)
         text = self._try(*words, f"--wrap={command}", user=user)
         if text is not None:
             self.submitted[kind] += count
-            self._jobs.append((int(text.partition(";")[0]), kind))
+            job = int(text.partition(";")[0])
+            self._jobs.append((job, kind))
+            if kind == "too_long":
+                # Its time is over before a minute is.
+                self._scontrol("update", f"jobid={job}", "starttime=now", "timelimit=0:01")
 
     def _kind(self, kind: str) -> tuple[int, list[str], str]:
         """Return how many jobs one of a kind is, the options that make it so, and what it runs."""
@@ -104,22 +108,21 @@ class Crowd:
         return known.get(kind, (1, plain, command))
 
     def disturb(self) -> None:
-        """Do something to one of the newest jobs, or of all."""
+        """Do something to one of the newest jobs."""
         if not self._jobs:
             return
-        among = self._jobs[-40:] if self._random.random() < 0.5 else self._jobs[-6:]
-        job, kind = self._random.choice(among)
-        acts = [
-            self.requeue,
-            self.suspend,
-            self.cancel,
-            self.change,
-            self.change,
-            self.let_go,
-        ]
-        self._random.choice(acts)(str(job))
-        if kind == "too_long":
-            self._scontrol("update", f"jobid={job}", "endtime=now+1")
+        acts = {
+            self.requeue: 2,
+            self.suspend: 3,
+            self.cancel: 1,
+            self.change: 2,
+            self.let_go: 1,
+        }
+        act = self._random.choices(list(acts), list(acts.values()))[0]
+        running = [job for job, kind in self._jobs if kind == "long"]
+        newest = [job for job, _ in self._jobs]
+        among = running if act in (self.requeue, self.suspend) and running else newest
+        act(str(self._random.choice(among[-8:])))
 
     def requeue(self, job: str) -> None:
         """Have a job begin again, and not two minutes later."""

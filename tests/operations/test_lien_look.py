@@ -216,3 +216,31 @@ def test_what_came_after_the_question_is_left_alone(bank: Bank, clock: Clock) ->
     place(bank, job_id=7)
     lien_look.keep_liens(bank, asked)
     assert all_liens(bank)["tokentoken"].gone_at is None
+
+
+def test_number_that_was_given_away_again_does_not_hand_on_what_was_set_aside(
+    bank: Bank, clock: Clock
+) -> None:
+    place(bank, token="tokenofone")
+    looked(bank, clock, job(7, comment="bank:tokenofone"))
+    # A controller that was killed had forgotten job 7.
+    place(bank, token="tokenofnew")
+    found = looked(bank, clock, job(7, user="bob", account="dept", comment="bank:tokenofnew"))
+    assert found["tokenofone"].gone_at is not None
+    assert found["tokenofone"].account == "proj"
+    assert (found["tokenofnew"].job_id, found["tokenofnew"].account) == (7, "dept")
+    lien_look.end_gone(bank, "fake", reconciled_until=clock() // SECOND)
+    assert looked(bank, clock, job(7))["tokenofone"].state == "voided"
+
+
+def test_lien_whose_job_went_while_the_clock_was_ahead_ends_all_the_same(
+    bank: Bank, clock: Clock
+) -> None:
+    place(bank)
+    looked(bank, clock, job(comment="bank:tokentoken"))
+    clock.passes(86_400)
+    looked(bank, clock)
+    clock.passes(-80_000)
+    looked(bank, clock)
+    lien_look.end_gone(bank, "fake", reconciled_until=clock() // SECOND)
+    assert looked(bank, clock)["tokentoken"].state == "voided"

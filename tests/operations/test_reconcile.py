@@ -102,6 +102,22 @@ def test_a_run_is_charged_once_for_whom_it_ran_and_for_all_above(world: World) -
     assert world.agrees()
 
 
+def test_a_run_of_which_slurmdbd_lost_a_suspension_is_said_and_not_taken_for_nothing(
+    world: World,
+) -> None:
+    # In place of a span it has the instant at which it was suspended, as Slurm 22.05 leaves it.
+    world.ran(1, "17", suspended="20779-04:10:01")
+    report = world.look()
+    assert report.counts == {"not priced": 1}
+    (note,) = report.notes
+    assert "job 17 of ada in proj is not charged" in note
+    assert "suspended for longer than there was time" in note
+    world.ran(1, "17", suspended="00:10:00")
+    assert world.look().counts == {"charged": 1}
+    assert world.used() == SU - 600
+    assert world.agrees()
+
+
 @pytest.mark.parametrize(
     ("given", "cost"),
     [
@@ -237,6 +253,23 @@ def test_the_look_goes_back_to_where_everything_was_known(world: World) -> None:
     world.now += 1000
     world.look(since=world.now - 10)
     assert world.query("SELECT reconciled_until FROM cluster") == [(NOW + 1000 - 2,)]
+
+
+def test_a_clock_that_was_ahead_for_a_while_hides_no_run(world: World) -> None:
+    world.look()
+    world.now += 40 * 3600
+    world.look()
+    world.now -= 40 * 3600 - 600
+    world.look()
+    for index, hours in enumerate((1, 5, 9), start=1):
+        world.now = NOW + hours * 3600
+        world.ran(index, str(index), seconds=60)
+        if hours == 5:
+            # Nobody looks for hours.
+            continue
+        world.look()
+    assert world.used() == 3 * 60
+    assert world.query("SELECT reconciled_until FROM cluster") == [(world.now - 2,)]
 
 
 def test_meters_are_read_as_control_and_book_nothing(world: World) -> None:
