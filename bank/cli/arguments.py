@@ -195,6 +195,30 @@ def read_arguments(usage: str, argv: list[str]) -> Arguments:
     )
 
 
+def read_group(usage: str, argv: list[str]) -> Mapping[str, Any]:
+    """Read a command line of a verb that has verbs of its own.
+
+    Args:
+        usage: the docopt text of that verb.
+        argv: from the verb on.
+
+    Raises:
+        UsageError: it fits no line of the usage, or an option is abbreviated.
+    """
+    known = sorted(set(re.findall(r"--[a-z-]+", usage)))
+    for word in argv:
+        option = word.partition("=")[0]
+        # docopt takes --dry for --dry-run, until a new option changes what it means.
+        if word.startswith("--") and option not in known:
+            raise UsageError(f"{option} is not an option; known are {', '.join(known)}")
+    try:
+        found: Mapping[str, Any] = docopt(usage, argv, default_help=False)
+    except DocoptExit as error:
+        says = f"'slurm_bank.py {argv[0]} --help' says how it goes"
+        raise UsageError(f"not understood; {says}") from error
+    return found
+
+
 def _parsed(usage: str, argv: list[str]) -> Mapping[str, Any]:
     """Return what docopt reads; None for what is not in the lines of the usage that it was given.
 

@@ -21,37 +21,23 @@ Options:
   -h --help  print this
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from docopt import DocoptExit, docopt
-
 from bank.cli.output import print_json, print_line
-from bank.errors import UsageError
+from bank.operations import hook_files
 from bank.operations.bank import Bank
 
-_OPTIONS = ("--dry-run", "--json", "--help")
 # Seen with Slurm 22.05: after a reconfigure a new PrologSlurmctld is shown, and not run.
 _RESTART = "restart slurmctld ('scontrol reconfigure' is not enough)"
 
 
-def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
-    """Run one command of the group.
-
-    Args:
-        make_bank: reads the settings; help needs none.
-        argv: from the word "hooks" on.
+def run_group(bank: Bank, arguments: Mapping[str, Any]) -> int:
+    """Run one command of the group, as docopt has read it.
 
     Raises:
-        BankError: it is not understood, or cannot be done.
+        BankError: it cannot be done.
     """
-    arguments = _read(argv)
-    if arguments["--help"]:
-        print_line((__doc__ or "").strip())
-        return 0
-    from bank.operations import hook_files
-
-    bank = make_bank()
     dry_run = bool(arguments["--dry-run"])
     if arguments["install"]:
         told, print_told = hook_files.install(bank, dry_run=dry_run), _installed
@@ -64,18 +50,6 @@ def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
     else:
         print_told(told)
     return 0
-
-
-def _read(argv: Sequence[str]) -> Mapping[str, Any]:
-    for word in argv:
-        # docopt takes --dry for --dry-run, until a new option changes what it means.
-        if word.startswith("--") and word not in _OPTIONS:
-            raise UsageError(f"{word} is not an option; known are {', '.join(_OPTIONS)}")
-    try:
-        found: Mapping[str, Any] = docopt(__doc__ or "", list(argv), default_help=False)
-    except DocoptExit as error:
-        raise UsageError("not understood; 'slurm_bank.py hooks --help' says how it goes") from error
-    return found
 
 
 def _installed(told: Mapping[str, Any]) -> None:

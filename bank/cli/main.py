@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from bank.cli.arguments import Arguments, read_arguments
+from bank.cli.arguments import Arguments, read_arguments, read_group
 from bank.cli.output import (
     close_output,
     counted,
@@ -72,8 +72,7 @@ def _answered(usage: str, argv: list[str]) -> int:
 
 def _do(usage: str, argv: list[str]) -> int:
     if argv[:1] and argv[0] in _GROUPS:
-        group = import_module(f"bank.cli.{_GROUPS[argv[0]]}")
-        return int(group.run_group(_bank, argv))
+        return _do_in_group(argv)
     arguments = read_arguments(usage, argv)
     if arguments.verb in ("--help", "--version"):
         from bank import __version__
@@ -84,6 +83,16 @@ def _do(usage: str, argv: list[str]) -> int:
     if bank.settings.published and arguments.verb in _FOR_EVERYBODY:
         bank = _as_reader(bank)
     return _verb(arguments.verb)(bank, arguments)
+
+
+def _do_in_group(argv: list[str]) -> int:
+    group = import_module(f"bank.cli.{_GROUPS[argv[0]]}")
+    usage = group.__doc__ or ""
+    arguments = read_group(usage, argv)
+    if arguments["--help"]:
+        print_line(usage.strip())
+        return 0
+    return int(group.run_group(_bank(), arguments))
 
 
 # What ordinary users may ask, of the accounts that they belong to.

@@ -22,10 +22,8 @@ Options:
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from docopt import DocoptExit, docopt
 
 from bank.cli.output import print_json, print_line, print_table, say_beside
 from bank.errors import UsageError
@@ -33,24 +31,14 @@ from bank.operations import tokens
 from bank.operations.bank import Bank
 
 _HEADINGS = ("name", "scope", "accounts", "state", "expires_at", "created_by", "created_at")
-_OPTIONS = ("--scope", "--accounts", "--until", "--json", "--help")
 
 
-def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
-    """Run one command of the group.
-
-    Args:
-        make_bank: reads the settings; help needs none.
-        argv: from the word "token" on.
+def run_group(bank: Bank, arguments: Mapping[str, Any]) -> int:
+    """Run one command of the group, as docopt has read it.
 
     Raises:
-        BankError: it is not understood, or cannot be done.
+        BankError: it cannot be done.
     """
-    arguments = _read(argv)
-    if arguments["--help"]:
-        print_line((__doc__ or "").strip())
-        return 0
-    bank = make_bank()
     is_json = bool(arguments["--json"])
     if arguments["create"]:
         _created(_create(bank, arguments), is_json=is_json)
@@ -59,19 +47,6 @@ def run_group(make_bank: Callable[[], Bank], argv: Sequence[str]) -> int:
     else:
         _listed(tokens.listing(bank), is_json=is_json)
     return 0
-
-
-def _read(argv: Sequence[str]) -> Mapping[str, Any]:
-    for word in argv:
-        option = word.partition("=")[0]
-        # docopt takes --acc for --accounts, until a new option changes what it means.
-        if word.startswith("--") and option not in _OPTIONS:
-            raise UsageError(f"{option} is not an option; known are {', '.join(_OPTIONS)}")
-    try:
-        found: Mapping[str, Any] = docopt(__doc__ or "", list(argv), default_help=False)
-    except DocoptExit as error:
-        raise UsageError("not understood; 'slurm_bank.py token --help' says how it goes") from error
-    return found
 
 
 def _create(bank: Bank, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,15 @@
 """The verbs of 'hooks' on the command line."""
 
 import json
-from typing import Any
 
 import pytest
 
 from bank.cli import hooking
+from bank.cli.arguments import read_group
 from bank.cli.main import run
 from bank.errors import UsageError
 from bank.operations import hook_files
 from slurm_bank import __doc__ as usage
-
-
-def never() -> Any:  # noqa: ANN401
-    pytest.fail("no settings are needed")
 
 
 def told(monkeypatch: pytest.MonkeyPatch, verb: str, **answer: object) -> None:
@@ -21,12 +17,16 @@ def told(monkeypatch: pytest.MonkeyPatch, verb: str, **answer: object) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert hooking.run_group(lambda: None, ["hooks", *words]) == 0  # type: ignore[arg-type,return-value]
+    arguments = read_group(hooking.__doc__ or "", ["hooks", *words])
+    assert hooking.run_group(None, arguments) == 0  # type: ignore[arg-type]
     return capsys.readouterr().out
 
 
-def test_help_needs_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert hooking.run_group(never, ["hooks", "--help"]) == 0
+def test_help_needs_no_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_BANK_SETTINGS", "/nowhere")
+    assert run(usage, ["hooks", "--help"]) == 0
     assert "slurm_bank.py hooks install" in capsys.readouterr().out
 
 
@@ -35,7 +35,7 @@ def test_help_needs_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_what_is_not_understood_is_said(words: list[str]) -> None:
     with pytest.raises(UsageError):
-        hooking.run_group(never, ["hooks", *words])
+        read_group(hooking.__doc__ or "", ["hooks", *words])
 
 
 def test_install_says_which_lines_are_needed(
