@@ -12,3 +12,13 @@ TABLES = (
     *("lien", "job_charge", "tariff", "usage_source", "changeover_job", "held_job", "token"),
     "mybrc_job",
 )
+
+
+def refusing_changes(tables: tuple[str, ...]) -> list[str]:
+    """Return what lets the database refuse to change or delete rows of tables."""
+    return [
+        f"CREATE TRIGGER {table}_{what}_refused BEFORE {what.upper()} ON {table} BEGIN"
+        f" SELECT raise(ABORT, '{table} rows are never changed'); END"
+        for table in tables
+        for what in ("update", "delete")
+    ]

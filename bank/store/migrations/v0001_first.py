@@ -1,5 +1,7 @@
 """The first schema."""
 
+from bank.store.migrations import refusing_changes
+
 NAME = "first"
 
 STATEMENTS = (
@@ -210,10 +212,4 @@ def statements(accounts_table: str) -> list[str]:
     Args:
         accounts_table: name of the table that other programs read; checked with the settings.
     """
-    triggers = [
-        f"CREATE TRIGGER {table}_{what}_refused BEFORE {what.upper()} ON {table} BEGIN"
-        f" SELECT raise(ABORT, '{table} rows are never changed'); END"
-        for table in IMMUTABLE
-        for what in ("update", "delete")
-    ]
-    return [*STATEMENTS, *triggers, ACCOUNTS_TABLE.format(name=accounts_table)]
+    return [*STATEMENTS, *refusing_changes(IMMUTABLE), ACCOUNTS_TABLE.format(name=accounts_table)]

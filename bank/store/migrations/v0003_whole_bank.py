@@ -1,5 +1,7 @@
 """Grants with dates, credit, limits of users, and which jobs were refunded."""
 
+from bank.store.migrations import refusing_changes
+
 NAME = "whole bank"
 
 STATEMENTS = (
@@ -114,10 +116,4 @@ IMMUTABLE = ("job_refund",)
 def statements(accounts_table: str) -> list[str]:
     """Return what brings a database of the second schema to this one."""
     del accounts_table
-    triggers = [
-        f"CREATE TRIGGER {table}_{what}_refused BEFORE {what.upper()} ON {table} BEGIN"
-        f" SELECT raise(ABORT, '{table} rows are never changed'); END"
-        for table in IMMUTABLE
-        for what in ("update", "delete")
-    ]
-    return [*STATEMENTS, *triggers]
+    return [*STATEMENTS, *refusing_changes(IMMUTABLE)]

@@ -1,5 +1,7 @@
 """Charging by jobs: liens, what each run was charged, prices by date, tokens, reports of others."""
 
+from bank.store.migrations import refusing_changes
+
 NAME = "job time"
 
 STATEMENTS = (
@@ -176,10 +178,4 @@ IMMUTABLE = ("job_charge", "tariff", "usage_source", "changeover_job")
 def statements(accounts_table: str) -> list[str]:
     """Return what brings a database of the third schema to this one."""
     del accounts_table
-    triggers = [
-        f"CREATE TRIGGER {table}_{what}_refused BEFORE {what.upper()} ON {table} BEGIN"
-        f" SELECT raise(ABORT, '{table} rows are never changed'); END"
-        for table in IMMUTABLE
-        for what in ("update", "delete")
-    ]
-    return [*STATEMENTS, *triggers]
+    return [*STATEMENTS, *refusing_changes(IMMUTABLE)]
