@@ -214,7 +214,8 @@ def _by_jobs(
         costed,
         books.charges,
         since_seconds=question.since // _MICROSECONDS,
-        until_seconds=question.until // _MICROSECONDS,
+        # With what ended in the present second.
+        until_seconds=-(-question.until // _MICROSECONDS),
     ):
         line = Line(Fraction(run_line.shown), run_line.booked, run_line.parts)
         _add(lines, (run_line.account, run_line.user), line)

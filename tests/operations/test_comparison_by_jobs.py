@@ -128,3 +128,11 @@ def test_entries_that_are_not_what_the_row_says_are_unexplained(world: World) ->
         writer.execute("DROP TRIGGER entry_update_refused", [{}])
         writer.execute("UPDATE entry SET amount = 90 WHERE amount = 100", [{}])
     assert causes(compared(world)["causes"]) == {because.UNEXPLAINED: -10}
+
+
+def test_what_ended_in_the_present_second_is_compared_too(world: World) -> None:
+    world.ran(1, "17", seconds=100, start=NOW - 100)
+    world.bank = world.bank._replace(clock=lambda: NOW * 1_000_000 + 500_000)
+    world.look()
+    (row,) = comparison_with_slurm.compare(world.bank, None, None)["rows"]
+    assert row["booked_billing_seconds"] == 100
