@@ -63,9 +63,15 @@ def find_provisional(reader: Reader, cluster: str, job_keys: Sequence[str]) -> l
 
 
 def find_provisional_until(reader: Reader, cluster: str, until: int) -> list[Job]:
-    """Return the runs that ended by a time in UTC microseconds and are not reconciled."""
+    """Return the runs that ended by a time in UTC microseconds and are not reconciled.
+
+    Those that slurmdbd knows and nobody can price are left out: what was reported is the best there
+    is of them.
+    """
     rows = reader.query(
         f"{_FROM} WHERE cluster = :cluster AND reconciled_at IS NULL AND ended_at <= :until"
+        " AND NOT EXISTS (SELECT 1 FROM job_charge WHERE job_charge.cluster = :cluster"
+        f" AND shown_id = job_key AND priced_by = '{NOT_PRICED}')"
         " ORDER BY job_key, attempt",
         cluster=cluster,
         until=until,

@@ -82,6 +82,18 @@ def test_the_exact_charge_takes_the_place_of_the_reported_one(bank: Bank, fake: 
     assert books(bank) == (SU, 0)
 
 
+def test_what_nobody_can_price_stays_charged_as_it_was_reported(
+    bank: Bank, fake: FakeSlurm
+) -> None:
+    tell(bank, BEGIN, startdate=STARTED, amount="5.00")
+    tell(bank, CHANGE, startdate=STARTED, enddate=ENDED, amount="1.25")
+    ran(fake)
+    fake.sacct = fake.sacct.replace("|normal|normal|", "|gone|normal|", 1).replace("billing=1,", "")
+    reconcile(bank)
+    reconcile(bank, later=7200)
+    assert books(bank) == (SU * 5 // 4, 0)
+
+
 def test_a_job_whose_end_was_lost_is_charged_and_keeps_nothing(bank: Bank, fake: FakeSlurm) -> None:
     tell(bank, BEGIN, startdate=STARTED, amount="5.00")
     ran(fake)
