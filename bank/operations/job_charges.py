@@ -211,15 +211,19 @@ def _measured(known: _Known, run: SizedRun, before: JobCharge | None) -> JobChar
 def _priced(bank: Bank, known: _Known, run: SizedRun, charge: JobCharge, price: Price) -> _Decided:
     before = known.before.get(charge.job_index)
     cost = prices.rounded(prices.per_second(price.billing, price.factor) * charge.seconds)
+    is_first = before is None or before.priced_by == NOT_PRICED
+    # What was given back of its charge is not taken off once more. What is beyond that is of what
+    # meters had counted of it.
+    charged = 0 if before is None else before.amount
+    given_back = min(known.refunded.get(charge.job_index, 0), charged)
     charge = charge._replace(
         billing=str(price.billing),
         usage_factor=str(price.factor),
         priced_by=price.priced_by,
-        # What was given back already is not taken off once more.
-        amount=max(cost, known.refunded.get(charge.job_index, 0)),
+        amount=max(cost, given_back),
         charged_at=bank.clock(),
     )
-    if before is None or before.priced_by == NOT_PRICED:
+    if before is None or is_first:
         what = CHARGED if charge.amount else NOTHING
         outcome = Outcome(run, what, charge.amount, is_new=before is None)
         return _Decided(outcome, charge, {charge.account: charge.amount})

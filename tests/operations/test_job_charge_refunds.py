@@ -8,8 +8,10 @@ import pytest
 from bank.errors import Refusal
 from bank.operations import job_refunds, movements, outage_refunds
 from bank.operations.commands import Command
+from bank.operations.enforcement import enforce
 from bank.operations.job_refunds import JobCommand
 from bank.operations.outage_refunds import Outage
+from bank.operations.source_changes import change_source
 from tests.fake_slurm import HALF, FakeSlurm
 from tests.operations.jobs import utc
 from tests.operations.test_reconcile import NOW, World
@@ -87,5 +89,26 @@ def test_an_outage_gives_back_what_the_jobs_it_hit_were_charged(world: World) ->
     done = outage_refunds.refund(world.bank, plan, dry_run=False)
     given = {one["job"]: (one["refund_billing_seconds"], one["code"]) for one in done["runs"]}
     assert given == {"17": (100, None), "18": (400, None), "19": (0, "cost_unknown")}
+    assert world.used() == 0
+    assert world.agrees()
+
+
+def test_what_was_given_back_of_a_job_that_meters_counted_is_not_charged_by_its_job(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
+    world = World(fake, tmp_path, usage_source="meters")
+    world.open()
+    world.ran(1, "17", seconds=3000, start=NOW - 3100)
+    fake.use(next(iter(fake.users)), 3000)
+    enforce(world.bank)
+    assert refund(world, "17")["refund_billing_seconds"] == 3000
+    settings = world.bank.settings._replace(usage_source="jobs")
+    world.bank = world.bank._replace(settings=settings)
+    world.now += 5
+    change_source(world.bank, pytest.fail)
+    world.look()
+    # And once slurmdbd says something else of it.
+    world.ran(1, "17", seconds=3050, start=NOW - 3100)
+    world.look()
     assert world.used() == 0
     assert world.agrees()
