@@ -57,6 +57,8 @@ class Run(NamedTuple):
 
     def cost(self, factors: Mapping[str, str]) -> int:
         """Return its billing-seconds, half of one up; `factors` are UsageFactors other than 1."""
+        if not self.seconds:
+            return 0
         of_core, of_gb, of_gpu = map(Fraction, WEIGHTS[self.partition])
         billing = of_core * int(self.tres.get("cpu", "0"))
         billing += of_gb * gigabytes(self.tres.get("mem", "0G"))

@@ -78,11 +78,7 @@ class Crowd:
         text = self._try(*words, f"--wrap={command}", user=user)
         if text is not None:
             self.submitted[kind] += count
-            job = int(text.partition(";")[0])
-            self._jobs.append((job, kind))
-            if kind == "too_long":
-                # Its time is over before a minute is.
-                self._scontrol("update", f"jobid={job}", "starttime=now", "timelimit=0:01")
+            self._jobs.append((int(text.partition(";")[0]), kind))
 
     def _kind(self, kind: str) -> tuple[int, list[str], str]:
         """Return how many jobs one of a kind is, the options that make it so, and what it runs."""
@@ -117,11 +113,13 @@ class Crowd:
             self.cancel: 1,
             self.change: 2,
             self.let_go: 1,
+            self.end_time: 1,
         }
         act = self._random.choices(list(acts), list(acts.values()))[0]
-        running = [job for job, kind in self._jobs if kind == "long"]
+        on_running = (self.requeue, self.suspend, self.end_time)
+        running = [job for job, kind in self._jobs if kind in ("long", "too_long")]
         newest = [job for job, _ in self._jobs]
-        among = running if act in (self.requeue, self.suspend) and running else newest
+        among = running if act in on_running and running else newest
         act(str(self._random.choice(among[-8:])))
 
     def requeue(self, job: str) -> None:
@@ -158,6 +156,10 @@ class Crowd:
     def let_go(self, job: str) -> None:
         """Let a job begin that waits for an hour to come."""
         self._scontrol("update", f"jobid={job}", "starttime=now")
+
+    def end_time(self, job: str) -> None:
+        """Have the time of a job be over now; the controller sees it within half a minute."""
+        self._scontrol("update", f"jobid={job}", "endtime=now")
 
     def _scontrol(self, *words: str) -> None:
         if self._try("scontrol", *words) is not None:

@@ -21,8 +21,8 @@ from tests.operations.branch import SU, Branch
 from tests.plugins.hooked import Hooked
 
 JOBS = int(os.environ.get("CHAOS_JOBS", "150"))
-# What is left then is cancelled.
-PATIENCE_SECONDS = 45
+# What is left then is cancelled: of many jobs, some run into their time limits.
+PATIENCE_SECONDS = min(JOBS // 15, 100)
 FACTORS = {"chaos_dear": "2", "chaos_free": "0"}
 # In SUs; None is no limit, and whoever is not here is not open in the bank.
 GRANTED = {
@@ -83,9 +83,11 @@ def test_every_job_is_charged_once_and_exactly_whoever_is_killed(hooked: Hooked)
 
     movements.add(hooked.branch.bank, Command("add", "chaos_poor", 100_000 * SU))
     end_jobs(hooked, killer)
+    print(f"jobs ended {time.monotonic() - began:.0f} s")
     hooked.lab.wait_for(
         lambda: not any(lien.is_open for lien in hooked.liens()), "all liens to end", timeout=120
     )
+    print(f"liens ended {time.monotonic() - began:.0f} s")
     hooked.command("reconcile")
     assert_charged(hooked)
     assert upkeep.verify(hooked.branch.bank) == []
