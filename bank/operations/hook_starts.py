@@ -18,7 +18,7 @@ from bank.operations.liens import Answer, Resize, Wanted
 from bank.operations.shape_cache import ShapeCache
 from bank.policy import prices
 from bank.policy.job_request import UNLIMITED
-from bank.policy.liens import token_in
+from bank.policy.liens import token_in, token_of_run
 from bank.policy.quotes import Given, cost_of
 from bank.slurm import starting_jobs
 from bank.slurm.command import run
@@ -165,8 +165,7 @@ def _set_aside(
             cluster=item.cluster,
             account=item.account,
             user=item.user,
-            # The one that a look at the queue would give it.
-            token=f"{item.cluster}/{item.job_id}/{item.started_at}",
+            token=token_of_run(item.cluster, item.job_id, item.started_at),
             cost_of_one=cost,
             job_id=item.job_id,
             placed_by="start",

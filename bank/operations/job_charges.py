@@ -140,7 +140,7 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
     if before is not None and before.rests_on == charge.rests_on and before.priced_by != NOT_PRICED:
         return _Decided(Outcome(run, SAME))
     price = _price(known, run)
-    if isinstance(price, Unpriced) and charge.seconds:
+    if isinstance(price, Unpriced) and (charge.seconds or not _is_time_known(job)):
         note = f"job {job.shown_id} of {job.user} in {job.account} is not charged: {price.why}"
         outcome = Outcome(run, UNPRICED, note=note, is_new=before is None)
         # What it was charged before stays: that it is not known any more makes it nothing else.
@@ -153,7 +153,12 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
 def _price(known: _Known, run: SizedRun) -> Price | Unpriced:
     job = run.job
     if not _is_time_known(job):
-        return Unpriced("slurmdbd says that it was suspended for longer than there was time")
+        assert job.ended_at is not None
+        lasted = job.ended_at - job.started_at
+        return Unpriced(
+            f"slurmdbd says that it lasted {lasted} seconds, and that it was suspended for"
+            f" {job.suspended_seconds} of them"
+        )
     return tariffs.price(
         known.tariffs,
         tres.quantities(job.alloc_tres),
@@ -168,7 +173,8 @@ def _is_time_known(job: JobRow) -> bool:
 
     While a job is suspended slurmdbd keeps since when, in place of for how long. Of a controller
     that was killed it may never hear that the job went on, or that it had been suspended before it
-    did: then that instant stays, as a span of decades.
+    did: then that instant stays, as a span of decades. Where the clock was set back meanwhile, a
+    run ended before it began.
     """
     assert job.ended_at is not None
     return job.state in _RUNNING or job.suspended_seconds <= job.ended_at - job.started_at

@@ -5,7 +5,7 @@ has gone is kept until the job has been charged, so what is set aside never fall
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from bank.operations.clusters import Cluster
 from bank.operations.liens import Wanted, ended, kept
 from bank.operations.rates import Rates, ask_rates
 from bank.policy import prices
-from bank.policy.liens import BOUND, EXPIRED, PLACED, SETTLED, VOIDED, token_in
+from bank.policy.liens import BOUND, EXPIRED, PLACED, SETTLED, VOIDED, token_in, token_of_run
 from bank.slurm import live_jobs
 from bank.slurm.command import run
 from bank.slurm.live_jobs import LiveJob
@@ -82,7 +82,7 @@ def look(bank: Bank, cluster: Cluster) -> Look:
 
 def keep_liens(bank: Bank, seen: Look) -> None:
     """Bring the liens of a cluster up to date with its queue, in one transaction."""
-    jobs = _sorted(seen.jobs)
+    jobs = _sorted(seen)
     with writing(bank.database) as writer:
         known = {lien.lien_id: lien for lien in liens.find_open(writer, seen.cluster)}
         found = liens.find_by_tokens(writer, list(jobs.by_token))
@@ -97,11 +97,13 @@ def keep_liens(bank: Bank, seen: Look) -> None:
         acts.place(bank, writer, list(_without_lien(writer, seen)))
 
 
-def _sorted(jobs: Iterable[LiveJob]) -> _Jobs:
+def _sorted(seen: Look) -> _Jobs:
     by_token: dict[str, list[LiveJob]] = defaultdict(list)
     by_id: dict[tuple[int, bool], list[LiveJob]] = defaultdict(list)
-    for job in jobs:
+    for job in seen.jobs:
         token = token_in(job.comment)
+        if token is None and job.is_running:
+            token = token_of_run(seen.cluster, job.job_id, job.started_at or 0)
         if token is not None:
             by_token[token].append(job)
         by_id[job.job_id, False].append(job)
@@ -161,7 +163,9 @@ def _revived(bank: Bank, lien: Lien, live: Sequence[LiveJob]) -> Lien:
         ended_at=None,
         reason="its job came back",
     )
-    return kept(_bound(bank, back, live[0]))
+    if back.job_id is None:
+        return kept(_bound(bank, back, live[0]))
+    return kept(back._replace(state=BOUND, account=live[0].account))
 
 
 def _recounted(seen: Look, lien: Lien, live: Sequence[LiveJob]) -> Lien:
@@ -218,8 +222,7 @@ def _without_lien(reader: Reader, seen: Look) -> Iterator[Wanted]:
                 cluster=seen.cluster,
                 account=job.account,
                 user=job.user,
-                # The same for whoever looks: two that look at once place one.
-                token=f"{seen.cluster}/{job.job_id}/{job.started_at}",
+                token=token_of_run(seen.cluster, job.job_id, job.started_at or 0),
                 cost_of_one=cost,
                 job_id=job.job_id,
                 placed_by="look",

@@ -78,6 +78,14 @@ def token_in(comment: str) -> str | None:
     return match.group(1) if match else None
 
 
+def token_of_run(cluster: str, job_id: int, started_at: int) -> str:
+    """Return the token of a lien that was placed when its job began, or for one that ran.
+
+    The same for whoever places it: two that do so at once place one.
+    """
+    return f"{cluster}/{job_id}/{started_at}"
+
+
 def refusal_text(cost: int, means: Means, *, asked: str, jobs: int) -> str:
     """Say why a job cannot be paid for, with all numbers.
 

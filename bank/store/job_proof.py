@@ -63,7 +63,8 @@ def _wrong_price(
     is_first: bool,
 ) -> str:
     """Say what is wrong with what a run is charged by its row; "" where nothing is."""
-    if seconds > most:
+    # Of a run that ended before it began, because the clock was set back, nothing.
+    if seconds > max(most, 0):
         return f"charged for {seconds} seconds, it had its size for {most}"
     if priced_by == NOT_PRICED:
         return f"has no price, and is charged {amount}" if is_first and amount else ""

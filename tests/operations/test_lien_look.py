@@ -244,3 +244,17 @@ def test_lien_whose_job_went_while_the_clock_was_ahead_ends_all_the_same(
     looked(bank, clock)
     lien_look.end_gone(bank, "fake", reconciled_until=clock() // SECOND)
     assert looked(bank, clock)["tokentoken"].state == "voided"
+
+
+def test_lien_of_a_run_that_ended_too_early_comes_back_while_it_runs(
+    bank: Bank, clock: Clock
+) -> None:
+    # One task of an array, seen as it runs; nothing in its comment says whose lien it has.
+    task = job(8, "RUNNING", array_job_id=7, limit_minutes=60)
+    (token,) = looked(bank, clock, task)
+    for end in (RunEnd(8, 7, is_final=True), RunEnd(8, None, is_final=True)):
+        # Of another job 8, which a controller that was killed had forgotten.
+        charged(bank, end)
+        assert states(all_liens(bank)) == [("settled", 0)]
+        lien = looked(bank, clock, task)[token]
+        assert (lien.state, lien.amount // SU, lien.job_id, lien.is_array) == ("bound", 2, 8, 0)

@@ -111,7 +111,7 @@ def test_a_run_of_which_slurmdbd_lost_a_suspension_is_said_and_not_taken_for_not
     assert report.counts == {"not priced": 1}
     (note,) = report.notes
     assert "job 17 of ada in proj is not charged" in note
-    assert "suspended for longer than there was time" in note
+    assert "it lasted 3600 seconds, and that it was suspended for 1795320601 of them" in note
     world.ran(1, "17", suspended="00:10:00")
     assert world.look().counts == {"charged": 1}
     assert world.used() == SU - 600
@@ -190,6 +190,16 @@ def test_a_run_whose_price_nobody_knows_is_said_and_never_taken_for_nothing(worl
     world.ran(1, "17")
     assert world.look().counts["charged"] == 1
     assert world.used() == SU
+    assert world.agrees()
+
+
+def test_a_run_that_ended_before_it_began_is_said_and_not_taken_for_nothing(world: World) -> None:
+    # The clock was set back while it ran.
+    world.ran(1, "17", start=NOW - 50, seconds=-100)
+    report = world.look()
+    assert report.counts == {"not priced": 1}
+    assert "it lasted -100 seconds" in report.notes[0]
+    assert world.used() == 0
     assert world.agrees()
 
 
