@@ -54,7 +54,7 @@ class Crowd:
         self.done: Counter[str] = Counter()
         self.refused = 0
         self._random = random.Random(seed)  # noqa: S311
-        self._jobs: list[tuple[int, str]] = []
+        self._jobs: list[int] = []
 
     def act(self) -> None:
         """Submit until there are as many jobs as wanted, and do something to them now and then."""
@@ -78,7 +78,7 @@ class Crowd:
         text = self._try(*words, f"--wrap={command}", user=user)
         if text is not None:
             self.submitted[kind] += count
-            self._jobs.append((int(text.partition(";")[0]), kind))
+            self._jobs.append(int(text.partition(";")[0]))
 
     def _kind(self, kind: str) -> tuple[int, list[str], str]:
         """Return how many jobs one of a kind is, the options that make it so, and what it runs."""
@@ -116,11 +116,11 @@ class Crowd:
             self.end_time: 1,
         }
         act = self._random.choices(list(acts), list(acts.values()))[0]
-        on_running = (self.requeue, self.suspend, self.end_time)
-        running = [job for job, kind in self._jobs if kind in ("long", "too_long")]
-        newest = [job for job, _ in self._jobs]
-        among = running if act in on_running and running else newest
-        act(str(self._random.choice(among[-8:])))
+        among = self._jobs[-8:]
+        if act in (self.requeue, self.suspend, self.end_time):
+            text = self._try("squeue", "-h", "-tR,S", "-o%A") or ""
+            among = [int(job) for job in text.split()] or among
+        act(str(self._random.choice(among)))
 
     def requeue(self, job: str) -> None:
         """Have a job begin again, and not two minutes later."""

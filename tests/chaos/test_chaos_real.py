@@ -15,9 +15,9 @@ from bank.operations.commands import Command
 from tests.chaos.accounting import runs
 from tests.chaos.crowd import ACCOUNTS, Crowd
 from tests.chaos.killing import Killer
-from tests.lab import Lab
+from tests.lab import Lab, NotInTime
 from tests.lab.processes import wait_for
-from tests.operations.branch import SU, Branch
+from tests.operations.branch import ADA, BOB, SU, Branch
 from tests.plugins.hooked import Hooked
 
 JOBS = int(os.environ.get("CHAOS_JOBS", "150"))
@@ -103,16 +103,24 @@ def end_jobs(hooked: Hooked, killer: Killer) -> None:
     began = time.monotonic()
 
     def left() -> str:
-        rows = lab.look("squeue", "-ha", "-o%A %T %j %r %N")
+        rows = lab.look("squeue", "-ha", "-o%i %T %j %r %N")
         is_late = time.monotonic() - began > PATIENCE_SECONDS
         for job, state, kind in (row.split(" ")[:3] for row in rows.splitlines()):
             if state == "SUSPENDED":
                 lab.run("scontrol", "resume", job, check=False)
-            if is_late or kind in ("long", "waiting"):
+            if kind in ("long", "waiting"):
                 lab.run("scancel", "--quiet", job, check=False)
+        if is_late and rows:
+            # By their numbers not all are found: some were given to two.
+            lab.run("scancel", "--quiet", f"--user={ADA}", check=False)
+            lab.run("scancel", "--quiet", f"--user={BOB}", check=False)
         return rows
 
-    wait_for(lambda: not left(), "all jobs to end", 120, every_seconds=0.5)
+    try:
+        wait_for(lambda: not left(), "all jobs to end", PATIENCE_SECONDS + 120, every_seconds=0.5)
+    except NotInTime:
+        print(left(), lab.look("sinfo", "-N", "-o%N %T %E"), sep="\n")
+        raise
     lab.wait_for(lambda: "DBD Agent queue size: 0" in lab.look("sdiag"), "slurmdbd to be told")
     # What a killed controller has forgotten runs on for slurmdbd until an admin ends it.
     lab.run("sacctmgr", "show", "runawayjobs", stdin="y\n", timeout=60)
