@@ -89,12 +89,13 @@ def price(
         return Unpriced(f"the UsageFactor of {whose} is not known")
     factor = factors.pop()
     whole = allocated.get("billing")
-    for when, priced_by in _instants(tariffs, partition, began_at):
-        weights = in_force(tariffs.weights[partition], when)
-        max_tres = in_force(tariffs.max_tres, when)
-        billing = prices.billing(allocated, weights, max_tres=max_tres)
-        if int(billing - HAIR) <= (whole or 0) <= int(billing + HAIR):
-            return Price(billing, factor, priced_by)
+    # Of a run that was requeued before slurmdbd was told of its start all partitions that its job
+    # may run in are listed: what sacct shows is then of one of them.
+    listed = [_by_weights(tariffs, one, allocated, began_at) for one in partition.split(",")]
+    found = [one for one in listed if one is not None]
+    if len({billing for billing, _ in found}) == 1:
+        billing, priced_by = found[0]
+        return Price(billing, factor, priced_by)
     if whole is not None:
         return Price(whole, factor, BY_BILLING)
     if partition in tariffs.weights:
@@ -103,6 +104,24 @@ def price(
         return Price(prices.billing(allocated, weights, max_tres=max_tres), factor, BY_WEIGHTS)
     where = f"partition {partition}" if partition else "its partition, which slurmdbd was not told,"
     return Unpriced(f"the weights of {where} are not known, and sacct shows no billing")
+
+
+def _by_weights(
+    tariffs: Tariffs, partition: str, allocated: Mapping[str, Fraction], began_at: int
+) -> tuple[Fraction, str] | None:
+    """Return the billing by the likeliest weights with which sacct's whole number agrees.
+
+    Returns:
+        It, and which weights those are; None where there are none.
+    """
+    whole = allocated.get("billing") or 0
+    for when, priced_by in _instants(tariffs, partition, began_at):
+        weights = in_force(tariffs.weights[partition], when)
+        max_tres = in_force(tariffs.max_tres, when)
+        billing = prices.billing(allocated, weights, max_tres=max_tres)
+        if int(billing - HAIR) <= whole <= int(billing + HAIR):
+            return billing, priced_by
+    return None
 
 
 def in_force(versions: Versions[Value], at: int) -> Value:

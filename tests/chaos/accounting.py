@@ -55,14 +55,21 @@ class Run(NamedTuple):
         """
         return self.seconds > 0 and (not self.partition or self.suspended > self.seconds)
 
+    def billing(self, partition: str) -> Fraction:
+        """Return what it is billed each second in a partition."""
+        of_core, of_gb, of_gpu = map(Fraction, WEIGHTS[partition])
+        billing = of_core * int(self.tres.get("cpu", "0"))
+        billing += of_gb * gigabytes(self.tres.get("mem", "0G"))
+        return billing + of_gpu * int(self.tres.get("gres/gpu", "0"))
+
     def cost(self, factors: Mapping[str, str]) -> int:
         """Return its billing-seconds, half of one up; `factors` are UsageFactors other than 1."""
         if not self.seconds:
             return 0
-        of_core, of_gb, of_gpu = map(Fraction, WEIGHTS[self.partition])
-        billing = of_core * int(self.tres.get("cpu", "0"))
-        billing += of_gb * gigabytes(self.tres.get("mem", "0G"))
-        billing += of_gpu * int(self.tres.get("gres/gpu", "0"))
+        # Of several partitions it ran in the one that sacct's billing is of.
+        shown = int(self.tres.get("billing", "0"))
+        billings = [self.billing(name) for name in self.partition.split(",")]
+        (billing,) = [one for one in billings if len(billings) == 1 or int(one) == shown]
         exact = billing * Fraction(factors.get(self.qos, "1")) * (self.seconds - self.suspended)
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 

@@ -144,7 +144,7 @@ class Crowd:
                 "timelimit=2",
                 "timelimit=5",
                 "partition=fast",
-                "partition=normal,fast",
+                "partition=normal,fractional",
                 "qos=chaos_dear",
                 "account=chaos_rich",
                 "account=chaos_short",

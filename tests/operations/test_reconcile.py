@@ -124,6 +124,9 @@ def test_a_run_of_which_slurmdbd_lost_a_suspension_is_said_and_not_taken_for_not
         # Half a billing-second is a whole one; sacct shows no billing where it is below 1.
         ({"partition": "half", "tres": "cpu=1,node=1", "seconds": 7}, 4),
         ({"partition": "half", "tres": "billing=1,cpu=3,node=1", "seconds": 7}, 11),
+        # Requeued before its start was told: which of them it ran in shows in its whole number.
+        ({"partition": "normal,half", "tres": "billing=1,cpu=3,node=1", "seconds": 7}, 11),
+        ({"partition": "normal,half", "tres": "billing=3,cpu=3,node=1", "seconds": 7}, 21),
         ({"suspended": "00:10:00"}, SU - 600),
         ({"qos": "double", "seconds": 11}, 22),
         ({"seconds": 0}, 0),
