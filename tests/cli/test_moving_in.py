@@ -69,7 +69,7 @@ def test_takes_over_what_was_chosen_and_says_what_differs(migrate: Command, tmp_
         ["test2", "unlimited", "0", "stays held", "release", "6"],
     ]
     again = migrate()
-    assert again.out.endswith("has schema 3: nothing to do\n")
+    assert again.out.endswith("has schema 4: nothing to do\n")
 
 
 def test_programs_get_all_of_it(migrate: Command) -> None:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bank.operations import movements
+from bank.operations import liens, movements
 from bank.operations.commands import Command
+from bank.operations.liens import Wanted
 from bank.policy.liens import token_in
+from bank.store.connect import writing
 from tests.lab import CommandFailed
 from tests.operations.branch import ADA, SU
 from tests.plugins.hooked import Hooked
 
 HOUR = 60
+OTHER = "set-aside-for-another"
 
 
 def refusal(hooked: Hooked, *options: str, minutes: int = 10) -> str:
@@ -158,7 +161,7 @@ def test_job_that_cannot_be_paid_for_when_it_starts_is_held_and_runs_after_a_top
     assert "held by the bank: this job may cost up to 60.0 SUs" in comment
     assert "account test1 has 40.0 available" in comment
     movements.add(hooked.branch.bank, Command("add", "test1", 100 * SU))
-    start_now(hooked, held)
+    hooked.lab.wait_for_state(held, {"RUNNING"})
     assert [lien.job_id for lien in hooked.liens()].count(held) == 1
     assert sum(lien.amount for lien in hooked.liens()) == 120 * SU
 
@@ -196,18 +199,21 @@ def test_array_that_was_paid_for_at_submission_starts_without_being_paid_for_aga
 
 
 def interactive(hooked: Hooked) -> str:
-    """Return what an interactive job prints whose account is empty before it starts."""
+    """Return what an interactive job prints of whose account all is set aside before it starts."""
     command = ("srun", "-Atest1", "-n4", f"-t{20 * HOUR}", "--begin=now+3", "-Q", "echo", "runs")
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(hooked.lab.run, *command, user=ADA, check=False)
         hooked.lab.wait_for(lambda: hooked.lab.run("squeue", "-h", "-tPD"), "it to be submitted")
-        movements.withdraw(hooked.branch.bank, Command("withdraw", "test1", 100 * SU))
+        # A withdrawal would leave nothing, and the next pass hold the account.
+        with writing(hooked.branch.bank.database) as writer:
+            wanted = Wanted(hooked.lab.cluster, "test1", ADA, OTHER, 100 * SU, placed_by="api")
+            liens.place(hooked.branch.bank, writer, [wanted])
         return found.result()
 
 
 def test_interactive_job_that_cannot_be_paid_for_runs_and_is_set_aside_for(hooked: Hooked) -> None:
     assert interactive(hooked).count("runs") == 4
-    assert [lien.cost_of_one // SU for lien in hooked.liens()] == [80]
+    assert [lien.cost_of_one // SU for lien in hooked.liens() if lien.token != OTHER] == [80]
 
 
 def test_interactive_job_that_cannot_be_paid_for_is_killed_where_the_site_says_so(
@@ -215,7 +221,7 @@ def test_interactive_job_that_cannot_be_paid_for_is_killed_where_the_site_says_s
 ) -> None:
     reinstall(hooked, start_refusal="kill")
     assert interactive(hooked) == ""
-    assert hooked.liens() == []
+    assert [lien.token for lien in hooked.liens()] == [OTHER]
     assert hooked.held() == []
 
 
