@@ -15,6 +15,7 @@ from bank.operations.bank import Bank
 from bank.operations.hook_answers import HOLD, KILL, RUN, YES, Said
 from bank.operations.hook_submits import WITHOUT_BOUND
 from bank.operations.liens import Answer, Resize, Wanted
+from bank.operations.purses import Purses
 from bank.operations.shape_cache import ShapeCache
 from bank.policy import prices
 from bank.policy.job_request import UNLIMITED
@@ -115,10 +116,7 @@ def _admit(bank: Bank, writer: Writer, item: Starting) -> Said | BankError:
     lien = _lien_of(writer, item)
     if lien is not None and lien.account != item.account:
         # It was changed with `scontrol update`.
-        accounts.ensure(writer, {item.account})
-        moved = lien._replace(account=item.account)
-        liens.change(writer, [(lien, moved)])
-        lien = moved
+        lien = _moved(writer, item, lien)
     answer = _set_aside(bank, writer, item, lien)
     if not isinstance(answer, BankError):
         return _admitted(bank, item, answer)
@@ -132,6 +130,19 @@ def _admit(bank: Bank, writer: Writer, item: Starting) -> Said | BankError:
     if bank.settings.start_refusal == "kill":
         return Said(KILL, message=text)
     return _let_run(bank, writer, item, lien, text)
+
+
+def _moved(writer: Writer, item: Starting, lien: Lien) -> Lien | None:
+    """Have the account that a job is of now keep what is set aside for it.
+
+    Where that is not the bank's business, the next look ends what is set aside.
+    """
+    if not Purses(writer, [item.account]).payers(item.cluster, item.account, item.user):
+        return None
+    accounts.ensure(writer, {item.account})
+    moved = lien._replace(account=item.account)
+    liens.change(writer, [(lien, moved)])
+    return moved
 
 
 def _why(item: Starting, text: str) -> str:

@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
         amount: billing-seconds by which the charge rose; below 0 it fell.
         note: what a person should know; "" for nothing.
         is_new: whether nothing was on record of it before.
+        is_said: whether a person is to be told, though nothing is charged.
     """
 
     run: SizedRun
@@ -64,6 +65,7 @@ class Outcome(NamedTuple):
     amount: int = 0
     note: str = ""
     is_new: bool = False
+    is_said: bool = False
 
 
 class _Known(NamedTuple):
@@ -141,13 +143,28 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
         return _Decided(Outcome(run, SAME))
     price = _price(known, run)
     if isinstance(price, Unpriced) and (charge.seconds or not _is_time_known(job)):
-        note = f"job {job.shown_id} of {job.user} in {job.account} is not charged: {price.why}"
-        outcome = Outcome(run, UNPRICED, note=note, is_new=before is None)
-        # What it was charged before stays: that it is not known any more makes it nothing else.
-        return _Decided(outcome, charge if before is None else None)
+        return _unpriced(run, charge, before, price.why)
     if isinstance(price, Unpriced):
         price = Price(Fraction(0), Fraction(0), tariffs.NO_TIME)
     return _priced(bank, known, run, charge, price)
+
+
+def _unpriced(run: SizedRun, charge: JobCharge, before: JobCharge | None, why: str) -> _Decided:
+    """Return what becomes of a run of which nobody knows what it costs.
+
+    What it was charged before stays: that it is not known any more makes it nothing else.
+    """
+    job = run.job
+    whose = f"job {job.shown_id} of {job.user} in {job.account}"
+    if before is None:
+        note = f"{whose} is not charged: {why}"
+        return _Decided(Outcome(run, UNPRICED, note=note, is_new=True, is_said=True), charge)
+    stays = "is not charged"
+    if before.amount:
+        stays = f"stays charged with {format_su(before.amount)} SUs"
+    is_said = before.rests_on != charge.rests_on and before.account == charge.account
+    outcome = Outcome(run, UNPRICED, note=f"{whose} {stays}: {why}", is_said=is_said)
+    return _Decided(outcome, charge._replace(amount=before.amount) if is_said else None)
 
 
 def _price(known: _Known, run: SizedRun) -> Price | Unpriced:
@@ -177,7 +194,8 @@ def _is_time_known(job: JobRow) -> bool:
     run ended before it began.
     """
     assert job.ended_at is not None
-    return job.state in _RUNNING or job.suspended_seconds <= job.ended_at - job.started_at
+    lasted = job.ended_at - job.started_at
+    return job.state in _RUNNING or lasted == 0 or job.suspended_seconds <= lasted
 
 
 def _measured(known: _Known, run: SizedRun, before: JobCharge | None) -> JobCharge:
@@ -217,10 +235,10 @@ def _measured(known: _Known, run: SizedRun, before: JobCharge | None) -> JobChar
 def _priced(bank: Bank, known: _Known, run: SizedRun, charge: JobCharge, price: Price) -> _Decided:
     before = known.before.get(charge.job_index)
     cost = prices.rounded(prices.per_second(price.billing, price.factor) * charge.seconds)
-    is_first = before is None or before.priced_by == NOT_PRICED
     # What was given back of its charge is not taken off once more. What is beyond that is of what
     # meters had counted of it.
     charged = 0 if before is None else before.amount
+    is_first = before is None or (before.priced_by == NOT_PRICED and not charged)
     given_back = min(known.refunded.get(charge.job_index, 0), charged)
     charge = charge._replace(
         billing=str(price.billing),

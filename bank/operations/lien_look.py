@@ -13,6 +13,7 @@ from bank.operations import liens as acts
 from bank.operations.bank import Bank
 from bank.operations.clusters import Cluster
 from bank.operations.liens import Wanted, ended, kept
+from bank.operations.purses import Purses
 from bank.operations.rates import Rates, ask_rates
 from bank.policy import prices
 from bank.policy.liens import BOUND, EXPIRED, PLACED, SETTLED, VOIDED, token_in, token_of_run
@@ -90,11 +91,23 @@ def keep_liens(bank: Bank, seen: Look) -> None:
         changes = []
         for lien in known.values():
             after = _after(bank, seen, jobs, lien)
+            if after.account != lien.account and not _is_banked(writer, after):
+                after = _given_up(lien, at=seen.asked_at)
             if after != lien:
                 changes.append((lien, after))
         accounts.ensure(writer, {after.account for _, after in changes})
         liens.change(writer, changes)
         acts.place(bank, writer, list(_without_lien(writer, seen)))
+
+
+def _is_banked(reader: Reader, lien: Lien) -> bool:
+    """Tell whether somebody in the bank pays for a lien's job."""
+    return bool(Purses(reader, [lien.account]).payers(lien.cluster, lien.account, lien.user))
+
+
+def _given_up(lien: Lien, *, at: int) -> Lien:
+    why = "its job is of an account that is not open in the bank"
+    return ended(lien, VOIDED, at=at, reason=why) if lien.is_open else lien
 
 
 def _sorted(seen: Look) -> _Jobs:

@@ -277,7 +277,7 @@ def _charge_span(bank: Bank, cluster: Cluster, order: _Order, start: int, end: i
 def _is_said(order: _Order, one: Outcome) -> bool:
     """Tell whether a run is spoken of: of what has no price once, and when it is looked for."""
     is_by_hand = order.since < order.known_until - _BACK_SECONDS
-    return one.what == CHANGED or (one.what == UNPRICED and (one.is_new or is_by_hand))
+    return one.what == CHANGED or (one.what == UNPRICED and (one.is_said or is_by_hand))
 
 
 def _is_late(order: _Order, job: JobRow) -> bool:

@@ -258,3 +258,18 @@ def test_lien_of_a_run_that_ended_too_early_comes_back_while_it_runs(
         assert states(all_liens(bank)) == [("settled", 0)]
         lien = looked(bank, clock, task)[token]
         assert (lien.state, lien.amount // SU, lien.job_id, lien.is_array) == ("bound", 2, 8, 0)
+
+
+def test_job_that_moves_to_an_account_that_is_not_the_banks_has_nothing_set_aside(
+    bank: Bank, clock: Clock
+) -> None:
+    place(bank)
+    looked(bank, clock, job(comment="bank:tokentoken"))
+    for _ in range(2):
+        moved = job(comment="bank:tokentoken", account="test1")
+        lien = looked(bank, clock, moved)["tokentoken"]
+        assert (lien.state, lien.account) == ("voided", "proj")
+    with reading(bank.database) as reader:
+        assert reader.query("SELECT * FROM account WHERE name = 'test1'") == []
+    lien = looked(bank, clock, job(comment="bank:tokentoken"))["tokentoken"]
+    assert (lien.state, lien.amount // SU) == ("bound", 10)

@@ -130,6 +130,7 @@ def test_a_run_of_which_slurmdbd_lost_a_suspension_is_said_and_not_taken_for_not
         ({"suspended": "00:10:00"}, SU - 600),
         ({"qos": "double", "seconds": 11}, 22),
         ({"seconds": 0}, 0),
+        ({"seconds": 0, "suspended": "20779-04:10:01"}, 0),
         ({"state": "CANCELLED by 1000", "seconds": 5}, 5),
     ],
 )
@@ -193,6 +194,29 @@ def test_a_run_whose_price_nobody_knows_is_said_and_never_taken_for_nothing(worl
     world.ran(1, "17")
     assert world.look().counts["charged"] == 1
     assert world.used() == SU
+    assert world.agrees()
+
+
+def test_a_run_that_slurmdbd_knows_less_of_than_before_stays_charged_and_is_said(
+    world: World,
+) -> None:
+    start = NOW - 3000
+    world.ran(1, "17", start=start, seconds=1000)
+    world.ran(2, "18", start=start, seconds=0)
+    world.look()
+    # A controller that was killed ran both once more, and slurmdbd was never told of their starts.
+    for index, job in ((1, "17"), (2, "18")):
+        world.ran(index, job, start=start, seconds=1500, partition="", qos="gone", tres="")
+    notes = world.look().notes
+    assert "job 17 of ada in proj stays charged with 0.2778 SUs" in notes[0]
+    assert "job 18 of ada in proj is not charged" in notes[1]
+    assert world.look().notes == []
+    assert world.used() == 1000
+    assert world.agrees()
+    world.ran(1, "17", start=start, seconds=1500)
+    world.ran(2, "18", start=start, seconds=1500)
+    world.look()
+    assert world.used() == 3000
     assert world.agrees()
 
 
