@@ -123,7 +123,8 @@ def end_jobs(hooked: Hooked, killer: Killer) -> None:
     except NotInTime:
         print(left(), lab.look("sinfo", "-N", "-o%N %T %E"), sep="\n")
         raise
-    lab.wait_for(lambda: "DBD Agent queue size: 0" in lab.look("sdiag"), "slurmdbd to be told")
+    told = "DBD Agent queue size: 0"
+    lab.wait_for(lambda: told in lab.look("sdiag"), "slurmdbd to be told", timeout=90)
     # What a killed controller has forgotten runs on for slurmdbd until an admin ends it.
     lab.run("sacctmgr", "show", "runawayjobs", stdin="y\n", timeout=60)
 
