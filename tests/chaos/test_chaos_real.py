@@ -119,7 +119,7 @@ def end_jobs(hooked: Hooked, killer: Killer) -> None:
         return rows
 
     try:
-        wait_for(lambda: not left(), "all jobs to end", PATIENCE_SECONDS + 120, every_seconds=0.5)
+        wait_for(lambda: not left(), "all jobs to end", PATIENCE_SECONDS + 240, every_seconds=0.5)
     except NotInTime:
         print(left(), lab.look("sinfo", "-N", "-o%N %T %E"), sep="\n")
         raise
