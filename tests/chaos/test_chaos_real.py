@@ -69,6 +69,7 @@ def hooked(lab: Lab, public_directory: Path) -> Iterator[Hooked]:
                 path.unlink()
 
 
+@pytest.mark.timeout(900)
 def test_every_job_is_charged_once_and_exactly_whoever_is_killed(hooked: Hooked) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(10**6)))
     print(f"CHAOS_SEED={seed} CHAOS_JOBS={JOBS}")
