@@ -50,19 +50,22 @@ def worked_out(
         weights: of runs that began while the partition had others, by job.
     """
     rows = lab.run(
-        *("sacct", "-aXnPD", "-A", account, "-S", "2020-01-01"),
-        *("-o", "DBIndex,JobIDRaw,Partition,QOS,Start,End,ElapsedRaw,AllocTRES"),
+        # Not -A: that does not show a run of which slurmdbd was never told the start.
+        *("sacct", "-aXnPD", "-S", "2020-01-01"),
+        *("-o", "DBIndex,JobIDRaw,Partition,QOS,Start,End,ElapsedRaw,AllocTRES,Account"),
     )
     found = {}
     for row in rows.splitlines():
-        index, job, partition, qos, start, end, elapsed, allocated = row.split("|")
-        if start in ("Unknown", "None") or end == "Unknown":
+        index, job, partition, qos, start, end, elapsed, allocated, whose = row.split("|")
+        if start in ("Unknown", "None") or end == "Unknown" or whose != account:
             continue
         tres = dict(part.split("=") for part in allocated.split(",") if part)
-        of_core, of_gb, of_gpu = weights.get(int(job), WEIGHTS[partition])
-        billing = Fraction(of_core) * int(tres.get("cpu", "0"))
-        billing += Fraction(of_gb) * gigabytes(tres.get("mem", ""))
-        billing += Fraction(of_gpu) * int(tres.get("gres/gpu", "0"))
+        billing = Fraction(tres.get("billing", "0"))
+        if partition:
+            of_core, of_gb, of_gpu = weights.get(int(job), WEIGHTS[partition])
+            billing = Fraction(of_core) * int(tres.get("cpu", "0"))
+            billing += Fraction(of_gb) * gigabytes(tres.get("mem", ""))
+            billing += Fraction(of_gpu) * int(tres.get("gres/gpu", "0"))
         cost = billing * Fraction(factors.get(qos, "1")) * int(elapsed)
         exact = Decimal(cost.numerator) / Decimal(cost.denominator)
         found[index] = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
