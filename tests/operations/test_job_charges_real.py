@@ -17,6 +17,10 @@ from tests.operations.test_controller_real import kill_and_restart
 from tests.operations.test_job_refunds_real import add_qos
 
 # What the lab's slurm.conf says, for a core, a gigabyte and a GPU.
+STATES = (
+    "BOOT_FAIL,CANCELLED,COMPLETED,DEADLINE,FAILED,NODE_FAIL,OUT_OF_MEMORY,PREEMPTED,REQUEUED,"
+    "RESIZING,REVOKED,RUNNING,SUSPENDED,TIMEOUT"
+)
 WEIGHTS = {
     "normal": ("1", "0", "0"),
     "fractional": ("0.5", "0.25", "0"),
@@ -49,13 +53,14 @@ def worked_out(
         factors: UsageFactor by QOS; 1 for the others.
         weights: of runs that began while the partition had others, by job.
     """
-    rows = lab.run(
-        # Not -A: that does not show a run of which slurmdbd was never told the start.
-        *("sacct", "-aXnPD", "-S", "2020-01-01"),
+    question = (
+        *("sacct", "-aXnPD", "-S", "2020-01-01", "-E", "now"),
         *("-o", "DBIndex,JobIDRaw,Partition,QOS,Start,End,ElapsedRaw,AllocTRES,Account"),
     )
+    # Only with all states, and without -A, does it show a run of which it was told but the end.
+    rows = {*lab.run(*question).splitlines(), *lab.run(*question, "-s", STATES).splitlines()}
     found = {}
-    for row in rows.splitlines():
+    for row in rows:
         index, job, partition, qos, start, end, elapsed, allocated, whose = row.split("|")
         if start in ("Unknown", "None") or end == "Unknown" or whose != account:
             continue
