@@ -139,7 +139,8 @@ def _decide(bank: Bank, known: _Known, run: SizedRun) -> _Decided:
     job = run.job
     before = known.before.get(job.db_index)
     charge = _measured(known, run, before)
-    if before is not None and before.rests_on == charge.rests_on and before.priced_by != NOT_PRICED:
+    is_known = before is not None and before.priced_by != NOT_PRICED and _is_time_known(job)
+    if before is not None and is_known and before.rests_on == charge.rests_on:
         return _Decided(Outcome(run, SAME))
     price = _price(known, run)
     if isinstance(price, Unpriced) and (charge.seconds or not _is_time_known(job)):
@@ -162,7 +163,8 @@ def _unpriced(run: SizedRun, charge: JobCharge, before: JobCharge | None, why: s
     stays = "is not charged"
     if before.amount:
         stays = f"stays charged with {format_su(before.amount)} SUs"
-    is_said = before.rests_on != charge.rests_on and before.account == charge.account
+    is_said = before.rests_on != charge.rests_on or before.priced_by != NOT_PRICED
+    is_said = is_said and before.account == charge.account
     outcome = Outcome(run, UNPRICED, note=f"{whose} {stays}: {why}", is_said=is_said)
     return _Decided(outcome, charge._replace(amount=before.amount) if is_said else None)
 

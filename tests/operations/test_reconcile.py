@@ -203,20 +203,24 @@ def test_a_run_that_slurmdbd_knows_less_of_than_before_stays_charged_and_is_said
     start = NOW - 3000
     world.ran(1, "17", start=start, seconds=1000)
     world.ran(2, "18", start=start, seconds=0)
+    world.ran(3, "19", start=start, seconds=300)
     world.look()
     # A controller that was killed ran both once more, and slurmdbd was never told of their starts.
     for index, job in ((1, "17"), (2, "18")):
         world.ran(index, job, start=start, seconds=1500, partition="", qos="gone", tres="")
-    notes = world.look().notes
+    world.ran(3, "19", start=start, seconds=300, suspended="00:05:05")
+    notes = sorted(world.look().notes)
     assert "job 17 of ada in proj stays charged with 0.2778 SUs" in notes[0]
     assert "job 18 of ada in proj is not charged" in notes[1]
+    assert "job 19 of ada in proj stays charged with 0.0833 SUs" in notes[2]
     assert world.look().notes == []
-    assert world.used() == 1000
+    assert world.used() == 1300
     assert world.agrees()
     world.ran(1, "17", start=start, seconds=1500)
     world.ran(2, "18", start=start, seconds=1500)
+    world.ran(3, "19", start=start, seconds=300, suspended="00:01:00")
     world.look()
-    assert world.used() == 3000
+    assert world.used() == 3240
     assert world.agrees()
 
 

@@ -84,6 +84,9 @@ class Model:
             return
         if index in self.refunded or (known and known["account"] != run["account"]):
             run = {**run, "account": (known or run)["account"]}
+        if known is not None and known["qos"] != "gone":
+            # Whether it was charged before its price was lost is another test's.
+            run = {**run, "qos": known["qos"] if run["qos"] == "gone" else run["qos"]}
         self.runs[index] = run
         # sacct shows the whole number, cut off, and none below 1.
         whole = run["cpus"] if run["partition"] == "normal" else run["cpus"] // 2
