@@ -20,7 +20,7 @@ from tests.lab.processes import wait_for
 from tests.operations.branch import ADA, BOB, SU, Branch
 from tests.plugins.hooked import Hooked
 
-JOBS = int(os.environ.get("CHAOS_JOBS", "150"))
+JOBS = int(os.environ["CHAOS_JOBS"])
 # What is left then is cancelled: of many jobs, some run into their time limits.
 PATIENCE_SECONDS = min(JOBS // 15, 100)
 FACTORS = {"chaos_dear": "2", "chaos_free": "0"}
